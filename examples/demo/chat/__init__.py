@@ -1,0 +1,1 @@
+"""Chat rooms with names, a history, and who is here."""

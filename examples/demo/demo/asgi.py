@@ -1,0 +1,33 @@
+"""The ASGI application: Django answers the pages, consumers answer the sockets."""
+
+from __future__ import annotations
+
+import os
+
+from django.core.asgi import get_asgi_application
+from django.urls import path
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo.settings")
+pages = get_asgi_application()  # sets Django up, so it comes before modules that import models
+
+from chat.consumers import ChatConsumer  # noqa: E402
+from figures.consumers import FiguresConsumer  # noqa: E402
+from figures.middleware import count_traffic  # noqa: E402
+from notes.consumers import NotesConsumer  # noqa: E402
+
+sockets = URLRouter(
+    [
+        path("ws/chat/<slug:room>/", ChatConsumer.as_asgi()),
+        path("ws/notes/", NotesConsumer.as_asgi()),
+        path("ws/figures/", FiguresConsumer.as_asgi()),
+    ]
+)
+application = ProtocolTypeRouter(
+    {
+        "http": pages,
+        "websocket": count_traffic(AuthMiddlewareStack(sockets)),
+    }
+)

@@ -1,0 +1,1 @@
+"""Figures of this server, drawn live on the dashboard."""

@@ -1,0 +1,54 @@
+"""One background task per process, which tells all dashboards the figures of each second."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Any
+
+from channels.layers import get_channel_layer
+
+GROUP = "figures"
+SECONDS_KEPT = 90
+
+
+@dataclass
+class Traffic:
+    """What has gone through the sockets of this process since it started."""
+
+    connections: int = 0
+    received: int = 0
+    sent: int = 0
+
+
+traffic = Traffic()
+recent: deque[dict[str, Any]] = deque(maxlen=SECONDS_KEPT)
+_task: asyncio.Task[None] | None = None
+
+
+def start_once() -> None:
+    """Start the task with the first socket; later calls find it running and do nothing."""
+    global _task  # also keeps the task from being collected as garbage
+    if _task is None or _task.done():
+        # An empty context: the task outlives the connection that happened to start it.
+        _task = asyncio.get_running_loop().create_task(_tick(), context=Context())
+
+
+async def _tick() -> None:
+    layer = get_channel_layer()
+    measured_at, received, sent = time.monotonic(), traffic.received, traffic.sent
+    while True:
+        await asyncio.sleep(1)
+        seconds = time.monotonic() - measured_at
+        point = {
+            "at": time.time(),
+            "connections": traffic.connections,
+            "received": round((traffic.received - received) / seconds, 1),
+            "sent": round((traffic.sent - sent) / seconds, 1),
+        }
+        measured_at, received, sent = time.monotonic(), traffic.received, traffic.sent
+        recent.append(point)
+        await layer.group_send(GROUP, {"type": "figures.point", "point": point})

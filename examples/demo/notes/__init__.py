@@ -1,0 +1,1 @@
+"""Notes: live notifications to one signed-in person."""

@@ -1,0 +1,1 @@
+"""Decisions without waiting: no I/O, no clock, no asyncio, no Django."""

@@ -1,0 +1,76 @@
+"""Who is in which group, both ways, with expiry; the caller passes ``now``."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+
+class Groups(dict[str, dict[str, float]]):
+    """Group name to its members and when each joined, oldest first.
+
+    An unknown group reads as empty and is not stored, so that groups end when their last
+    member leaves.
+    """
+
+    def __missing__(self, group: str) -> dict[str, float]:
+        """Read an unknown group as one without members."""
+        return {}
+
+
+class Membership:
+    """Which channels are in which group.
+
+    Args:
+        expiry: Seconds after its latest ``add`` at which a membership ends.
+    """
+
+    __slots__ = ("_groups_of", "expiry", "groups")
+
+    def __init__(self, expiry: float) -> None:
+        self.expiry: float = expiry
+        self.groups: Groups = Groups()
+        self._groups_of: dict[str, set[str]] = {}
+
+    def add(self, group: str, channel: str, now: float) -> None:
+        """Join, or refresh the age of a membership. O(1)."""
+        members = self.groups.setdefault(group, {})
+        members.pop(channel, None)
+        members[channel] = now
+        self._groups_of.setdefault(channel, set()).add(group)
+
+    def discard(self, group: str, channel: str) -> None:
+        """Leave; nothing happens if ``channel`` is not a member. O(1)."""
+        members = self.groups[group]
+        if members.pop(channel, None) is not None and not members:
+            self.groups.pop(group, None)
+        joined = self._groups_of.get(channel)
+        if joined is not None:
+            joined.discard(group)
+            if not joined:
+                del self._groups_of[channel]
+
+    def leave_all(self, channel: str) -> None:
+        """End every membership of ``channel``. O(its groups)."""
+        for group in tuple(self._groups_of.get(channel, ())):
+            self.discard(group, channel)
+
+    def expire(self, group: str, now: float, is_live: Callable[[str], bool]) -> None:
+        """End memberships older than ``expiry``; those of live channels start anew.
+
+        O(1) when none is due, since the oldest comes first.
+        """
+        due = itertools.takewhile(
+            lambda member: member[1] + self.expiry <= now, self.groups[group].items()
+        )
+        # Listed first: one that starts anew comes last, and with no expiry is due at once again.
+        for channel, _ in list(due):
+            if is_live(channel):
+                self.add(group, channel, now)
+            else:
+                self.discard(group, channel)
+
+    def clear(self) -> None:
+        """End every membership."""
+        self.groups.clear()
+        self._groups_of.clear()

@@ -1,0 +1,346 @@
+"""One connection: events from the client and from the channel layer, one at a time.
+
+The client is read by a pump, a task that holds one event ahead of the handler and then stops
+reading, so that back-pressure reaches the socket. A channel layer with a hub puts messages into
+an inbox; any other layer gets a pump too. The loop takes an event only when it dispatches it.
+
+A client that leaves must not wait behind a slow handler for ever. Once its disconnect has been
+read, each handler has ``disconnect_grace`` seconds; then the log says where it waits and it is
+cancelled. If the handler was slow for that long already, the pump reads one event further, so
+that a disconnect behind an unread frame is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol, cast
+
+from asgiref.sync import async_to_sync
+
+from channels import telemetry
+from channels._core.session import Session, State
+from channels.diagnosis import where_it_waits
+from channels.exceptions import StopConsumer
+from channels.lanes import parent_executor, set_parent_executor
+from channels.typing import Event, Receive, Send
+from channels.utils import name_that_thing
+
+DISCONNECT: Final = "websocket.disconnect"
+LOOK_AHEAD: Final = 10
+"""Unread events, and turns of the event loop, within which a failed send must be explained."""
+
+logger: logging.Logger = logging.getLogger("django.channels.consumer")
+
+
+class Source(Protocol):
+    """Where events come from."""
+
+    def take(self) -> Event | None:
+        """Remove and return the next event, or ``None``; raise what ended the source."""
+        ...
+
+
+class Pump:
+    """Reads a source in a task of its own, one event ahead.
+
+    Args:
+        receive: Gives the next event.
+        arrived: Called with each event as soon as it is read.
+        ahead: Read the next event while the last one is being handled. Otherwise what has not
+            been handled when the connection ends has not been read either.
+        patience: Seconds after which one more event is read although one is unhandled, or
+            ``None`` for never.
+    """
+
+    def __init__(
+        self,
+        receive: Receive,
+        arrived: Callable[[Event], None],
+        *,
+        ahead: bool = True,
+        patience: float | None = None,
+    ) -> None:
+        self._receive = receive
+        self._arrived = arrived
+        self._ahead = ahead
+        self._patience = patience
+        self._events: deque[Event] = deque()
+        self._room: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        self._task = asyncio.create_task(self._run())
+
+    def take(self) -> Event | None:
+        """Remove and return the next event, or ``None``.
+
+        Raises:
+            BaseException: What ``receive`` raised, once every event before it was taken.
+        """
+        if self._events:
+            event = self._events.popleft()
+            if self._ahead and not self._events:
+                self._make_room()
+            return event
+        if self._error is not None:
+            raise self._error
+        self._make_room()
+        return None
+
+    def look_ahead(self) -> None:
+        """Read one event further, unless ``LOOK_AHEAD`` are unread already."""
+        if len(self._events) < LOOK_AHEAD:
+            self._make_room()
+
+    def stop(self) -> asyncio.Task[None]:
+        """Cancel the read; return the task, which ends soon."""
+        self._task.cancel()
+        return self._task
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                event = await self._receive()
+                self._events.append(event)
+                self._arrived(event)
+                if self._events or not self._ahead:
+                    await self._wait_for_room()
+        except BaseException as error:
+            self._error = error
+            self._arrived({})
+
+    async def _wait_for_room(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._room = loop.create_future()
+        timer = loop.call_later(self._patience, self.look_ahead) if self._patience else None
+        try:
+            await self._room
+        finally:
+            self._room = None
+            if timer is not None:
+                timer.cancel()
+
+    def _make_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+
+class Connection:
+    """Runs one consumer's handlers over one connection.
+
+    Args:
+        consumer: The object that is served, for the log.
+        send: The server's ``send``.
+        is_websocket: Judge the order of events and give handlers a grace period.
+        grace: Seconds a handler may go on after its client has left.
+    """
+
+    def __init__(self, consumer: object, send: Send, *, is_websocket: bool, grace: float) -> None:
+        self._consumer = consumer
+        self._send = send
+        self._session = Session() if is_websocket else None
+        self._grace = grace
+        self._loop = asyncio.get_running_loop()
+        # An ASGI application always runs in a task.
+        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._parent_executor = parent_executor()
+        self._sources: list[Source] = []
+        self._client: Pump | None = None
+        self._turn = 0
+        self._parked: asyncio.Future[None] | None = None
+        self._busy = False
+        self._client_left = False
+        self._was_denied = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._evictions = 0
+        self._has_ended = False
+
+    async def run(
+        self,
+        receive: Receive,
+        layer_source: Source | Receive | None,
+        dispatch: Callable[[Event], Awaitable[Any]],
+    ) -> None:
+        """Dispatch events, the client's first, until a handler or a source raises.
+
+        Args:
+            receive: The server's ``receive``.
+            layer_source: The consumer's inbox, or ``receive`` of a layer without inboxes.
+            dispatch: Handles one event.
+
+        Raises:
+            StopConsumer: A handler ended the connection.
+            Exception: What a handler or a source raised.
+        """
+        # Only a WebSocket's client can leave during a handler, so only it is read meanwhile.
+        is_websocket = self._session is not None
+        patience = self._grace if is_websocket else None
+        self._client = Pump(receive, self._arrived, ahead=is_websocket, patience=patience)
+        pumps = [self._client]
+        self._sources.append(self._client)
+        if callable(layer_source):
+            # Not read ahead: what is unhandled at the end stays with the layer.
+            pumps.append(Pump(layer_source, self._wake_for, ahead=False))
+            self._sources.append(pumps[1])
+        elif layer_source is not None:
+            self._sources.append(layer_source)
+        try:
+            while True:
+                event = self._next()
+                if event is None:
+                    await self._park()
+                else:
+                    await self._handle(event, dispatch)
+        finally:
+            self._has_ended = True
+            # All are cancelled before the wait, which a second cancellation may cut short.
+            await asyncio.wait([pump.stop() for pump in pumps])
+
+    async def send(self, event: Event) -> bool:
+        """Hand ``event`` to the server; return whether the peer may still get it.
+
+        Raises:
+            IllegalEventError: The order of events forbids it. Nothing was sent.
+        """
+        session = self._session
+        if session is None:
+            await self._send(event)
+            return True
+        before = session.state
+        if not session.sent(event.get("type", "")):
+            return self._ignore(event)
+        try:
+            await self._send(event)
+        except Exception as error:
+            # ASGI 2.4, websocket.send: a connection that has gone raises an OSError. Servers that
+            # are just closing one raise other things too; then a disconnect is there to be read.
+            if not isinstance(error, OSError) and not await self._disconnect_follows():
+                session.state = before
+                raise
+            session.peer_gone()
+            return self._ignore(event)
+        # Not every server raises: the consumer hears of a disconnect that it has yet to handle.
+        return self._ignore(event) if self._client_left else True
+
+    def send_from_thread(self, event: Event) -> bool:
+        """Do what ``send`` does from a sync handler's thread, and wait for it.
+
+        A handler may outlive its connection in its thread; what it still sends is ignored.
+        """
+        if self._has_ended:
+            return self._ignore(event)
+        return async_to_sync(self.send)(event)
+
+    def wake(self) -> None:
+        """Let the loop look at its sources."""
+        if self._parked is not None and not self._parked.done():
+            self._parked.set_result(None)
+
+    def _next(self) -> Event | None:
+        # One event of each source per round, the client's first.
+        for _ in self._sources:
+            source = self._sources[self._turn]
+            self._turn = (self._turn + 1) % len(self._sources)
+            event = source.take()
+            if event is not None:
+                # Only what the server says moves the state; a layer may inject any event.
+                return self._noted(event) if source is self._client else event
+        self._turn = 0
+        if self._was_denied and not self._client_left:
+            # Nothing else can follow a response, and some servers do not even say that.
+            event = {"type": DISCONNECT, "code": 1006}
+            self._arrived(event)
+            return self._noted(event)
+        return None
+
+    def _noted(self, event: Event) -> Event:
+        if self._session is not None:
+            self._session.received(event.get("type", ""))
+        return event
+
+    async def _disconnect_follows(self) -> bool:
+        for _ in range(LOOK_AHEAD):
+            if self._client is None or self._client_left:
+                break
+            self._client.look_ahead()
+            await asyncio.sleep(0)
+        return self._client_left
+
+    async def _park(self) -> None:
+        self._parked = self._loop.create_future()
+        try:
+            await self._parked
+        finally:
+            self._parked = None
+
+    async def _handle(self, event: Event, dispatch: Callable[[Event], Awaitable[Any]]) -> None:
+        self._busy = True
+        if self._client_left:
+            self._start_timer()
+        try:
+            await dispatch(event)
+        except asyncio.CancelledError:
+            set_parent_executor(self._parent_executor)
+            if not self._take_back_evictions():
+                raise
+            if event.get("type") == DISCONNECT:
+                raise StopConsumer from None
+        finally:
+            self._busy = False
+            self._stop_timer()
+            self._take_back_evictions()
+        if self._session is not None:
+            self._was_denied = self._was_denied or self._session.state is State.DENYING
+            self._session.handled()
+
+    def _arrived(self, event: Event) -> None:
+        if self._session is not None and event.get("type") == DISCONNECT:
+            self._client_left = True
+            if self._busy:
+                self._start_timer()
+        self.wake()
+
+    def _wake_for(self, event: Event) -> None:
+        self.wake()
+
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self._loop.call_later(self._grace, self._evict)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _evict(self) -> None:
+        where = where_it_waits(self._task, getattr(self._consumer, "_thread_id", None))
+        name = name_that_thing(self._consumer)
+        self._evictions += 1
+        self._task.cancel()
+        # A handler may swallow the cancellation: then it is told again.
+        self._start_timer()
+        logger.error(
+            "%s still runs a handler %g s after its client has left; it waits in %s and is %s.",
+            name,
+            self._grace,
+            where,
+            "left to its thread" if getattr(self._consumer, "_sync", False) else "cancelled",
+        )
+        telemetry.emit(telemetry.HandlerCancelled(name, where))
+
+    def _take_back_evictions(self) -> bool:
+        """Undo our cancellations; return whether there were some and no others."""
+        evictions, self._evictions = self._evictions, 0
+        for _ in range(evictions):
+            self._task.uncancel()
+        return evictions > 0 and not self._task.cancelling()
+
+    def _ignore(self, event: Event) -> bool:
+        logger.debug(
+            "%s sent %s to a peer that has gone.",
+            name_that_thing(self._consumer),
+            event.get("type"),
+        )
+        telemetry.emit(telemetry.SendIgnored(str(event.get("type"))))
+        return False

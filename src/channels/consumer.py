@@ -1,0 +1,231 @@
+"""Consumers: one object per connection, one handler per type of event."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, ClassVar, cast
+
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.conf import channels_settings
+from channels.connection import Connection, Source
+from channels.db import (
+    aclose_old_connections,
+    database_sync_to_async,
+    needs_clean_up,
+    submit_clean_up,
+)
+from channels.exceptions import NoHandlerError, StopConsumer
+from channels.lanes import SHARED, Lane, enter_lane
+from channels.layers import get_channel_layer
+from channels.typing import Event, Message, Receive, Scope, Send
+from channels.utils import name_that_thing
+
+logger: logging.Logger = logging.getLogger("django.channels.consumer")
+
+
+def get_handler_name(message: Mapping[str, Any]) -> str:
+    """Return the name of the method that handles ``message``: its type, dots as underscores.
+
+    Raises:
+        ValueError: There is no type, it is not a string, or its name would start with an
+            underscore.
+    """
+    if "type" not in message:
+        raise ValueError("Incoming message has no 'type' attribute")
+    event_type = message["type"]
+    if not isinstance(event_type, str):
+        raise ValueError(f"Malformed type in message: expected a string, not {event_type!r}")
+    return _handler_name(event_type)
+
+
+@functools.lru_cache(maxsize=1024)
+def _handler_name(event_type: str) -> str:
+    name = event_type.replace(".", "_")
+    if name.startswith("_"):
+        raise ValueError("Malformed type in message (leading underscore)")
+    return name
+
+
+class AsyncConsumer:
+    """Serves one connection: ``await instance(scope, receive, send)``.
+
+    Events from the client and messages from the channel layer reach the method that their type
+    names, one at a time and in the connection's own task. Whatever ends the connection, it leaves
+    its groups once and its channel is forgotten.
+
+    Attributes:
+        scope: What the connection is.
+        channel_layer: The layer of ``channel_layer_alias``, or ``None``.
+        channel_name: This connection's channel; absent without a layer.
+        channel_receive: Awaits a message of that channel; absent without a layer.
+        base_send: Sends a raw ASGI event; returns whether the peer may still get it.
+    """
+
+    _sync: ClassVar[bool] = False
+    channel_layer_alias: str = DEFAULT_CHANNEL_LAYER
+
+    scope: Scope
+    channel_layer: Any
+    channel_name: str
+    channel_receive: Callable[[], Coroutine[Any, Any, Message]]
+    base_send: Callable[[Event], Any]
+    _lane: Lane = SHARED
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the connection until a handler stops it.
+
+        Raises:
+            Exception: What a handler raised, other than ``StopConsumer``.
+        """
+        self.scope = scope
+        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        connection = Connection(
+            self,
+            send,
+            is_websocket=scope.get("type") == "websocket",
+            grace=channels_settings().disconnect_grace,
+        )
+        with enter_lane() as self._lane:
+            channel = None
+            try:
+                channel, source = await self._open_channel(connection.wake)
+                self.base_send = connection.send_from_thread if self._sync else connection.send
+                await connection.run(receive, source, self.dispatch)
+            except StopConsumer:
+                pass
+            finally:
+                await self._release(channel)
+
+    async def dispatch(self, message: Event) -> None:
+        """Run the handler of one event.
+
+        Database connections that are too old are closed around it, if any was used.
+
+        Raises:
+            NoHandlerError: No handler has this type; this is a ``ValueError``.
+            TypeError: The handler is not a coroutine function.
+        """
+        handler = self._find_handler(message)
+        if needs_clean_up(self._lane):
+            await self._close_old_connections()
+        outcome = handler(message)
+        if not inspect.isawaitable(outcome):
+            raise TypeError(
+                f"handler {name_that_thing(handler)} of an async consumer must be 'async def'"
+            )
+        await outcome
+        if self._lane.database_used:
+            await self._close_old_connections()
+
+    async def send(self, message: Event) -> bool:
+        """Send a raw ASGI event; return whether the peer may still get it."""
+        # ``base_send`` of an async consumer is a coroutine function; tests may replace it.
+        return cast("bool", await self.base_send(message))
+
+    @classmethod
+    def as_asgi(cls, **initkwargs: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
+        """Return an ASGI application that serves each connection with an instance of its own.
+
+        Its result is ``None``, typed as ``Any`` so that Django's ``path()`` takes it for a view.
+
+        Args:
+            **initkwargs: Passed to the constructor for each connection.
+        """
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> Any:
+            return await cls(**initkwargs)(scope, receive, send)
+
+        functools.update_wrapper(app, cls, updated=())
+        app.consumer_class = cls  # type: ignore[attr-defined]
+        app.consumer_initkwargs = initkwargs  # type: ignore[attr-defined]
+        return app
+
+    async def _open_channel(
+        self, wake: Callable[[], None]
+    ) -> tuple[str | None, Source | Receive | None]:
+        layer = self.channel_layer
+        if layer is None:
+            return None, None
+        self.channel_name = await layer.new_channel()
+        self.channel_receive = functools.partial(layer.receive, self.channel_name)
+        # Asked of the class: a proxy or a mock answers to every name.
+        if hasattr(type(layer), "attach"):
+            return self.channel_name, layer.attach(self.channel_name, wake)
+        return self.channel_name, self.channel_receive
+
+    async def _release(self, channel: str | None) -> None:
+        """Leave the groups and forget the channel, however the connection ended."""
+        try:
+            await self._leave_joined_groups()
+            if needs_clean_up(self._lane):
+                await self._close_old_connections()
+        except Exception:
+            # What ended the connection is the error to raise, not this.
+            logger.exception("%s could not leave its groups.", name_that_thing(self))
+        finally:
+            if channel is not None and hasattr(type(self.channel_layer), "detach"):
+                self.channel_layer.detach(channel)
+
+    async def _close_old_connections(self) -> None:
+        # Never behind a neighbour that blocks the lane.
+        if not submit_clean_up(self._lane):
+            await aclose_old_connections()
+
+    async def _leave_joined_groups(self) -> None:
+        """Leave what was joined for this connection and not left yet; here nothing."""
+
+    def _find_handler(self, message: Event) -> Callable[[Event], Any]:
+        name = get_handler_name(message)
+        handler = getattr(self, name, None)
+        if not handler:
+            raise NoHandlerError(
+                f"No handler for message type {message['type']}: "
+                f"{name_that_thing(self)} has no method {name!r}"
+            )
+        if not callable(handler):
+            raise NoHandlerError(
+                f"No handler for message type {message['type']}: "
+                f"{name_that_thing(self)}.{name} is not callable"
+            )
+        return cast("Callable[[Event], Any]", handler)
+
+
+class SyncConsumer(AsyncConsumer):
+    """Serves one connection with plain functions, which run in a worker thread.
+
+    Consumers of different connections run at the same time, on at most
+    ``CHANNELS["SYNC_THREADS"]`` threads; each keeps its thread. Under ``async_to_sync`` (Django's
+    test client) handlers run in the thread that waits.
+    """
+
+    _sync: ClassVar[bool] = True
+    _thread_id: int | None = None
+    """The thread that runs a handler now."""
+
+    @database_sync_to_async
+    def dispatch(self, message: Event) -> None:  # type: ignore[override]
+        """Run the handler of one event in the worker thread.
+
+        Raises:
+            NoHandlerError: No handler has this type; this is a ``ValueError``.
+            TypeError: The handler is a coroutine function. It has not run.
+        """
+        handler = self._find_handler(message)
+        self._thread_id = threading.get_ident()
+        try:
+            outcome = handler(message)
+        finally:
+            self._thread_id = None
+        if inspect.iscoroutine(outcome):
+            outcome.close()
+            raise TypeError(
+                f"handler {name_that_thing(handler)} of a sync consumer must not be 'async def'"
+            )
+
+    def send(self, message: Event) -> bool:  # type: ignore[override]
+        """Send a raw ASGI event, waiting until the server has it."""
+        return cast("bool", self.base_send(message))

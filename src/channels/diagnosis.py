@@ -1,0 +1,84 @@
+"""Says on which line a handler waits, for the log."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+OWN_CODE: Final = str(Path(__file__).parent)
+LOOP: Final = str(Path(__file__).with_name("connection.py"))
+DISPATCH: Final = str(Path(__file__).with_name("consumer.py"))
+
+THREAD: Final = re.compile(r"(?:Current thread|Thread) 0x([0-9a-f]+)")
+FRAME: Final = re.compile(r'  File "(.+)", line (\d+) in (.+)')
+
+
+class Place(NamedTuple):
+    """A line of code that is being executed."""
+
+    file: str
+    line: int
+    function: str
+
+
+def where_it_waits(task: asyncio.Task[Any], thread_id: int | None = None) -> str:
+    """Return ``function at file:line`` of the application's own code that waits now.
+
+    The innermost place is named too if it is elsewhere.
+
+    Args:
+        task: The task that runs the handler, suspended.
+        thread_id: The thread that runs it, if that is another.
+    """
+    places = _handler_places(task) if thread_id is None else _thread_places(thread_id)
+    foreign = [place for place in places if not place.file.startswith(OWN_CODE)]
+    if not foreign:
+        return "an unknown line"
+    outer, inner = foreign[0], foreign[-1]
+    return _show(outer) if outer == inner else f"{_show(outer)} (in {_show(inner)})"
+
+
+def _handler_places(task: asyncio.Task[Any]) -> list[Place]:
+    # Above the connection's loop stand the server and the middleware around the consumer.
+    return _below(LOOP, list(_coroutine_places(task.get_coro())))
+
+
+def _coroutine_places(awaited: Any) -> Iterator[Place]:
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        if frame is not None:
+            code = frame.f_code
+            yield Place(code.co_filename, frame.f_lineno, code.co_qualname)
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+
+
+def _thread_places(thread_id: int) -> list[Place]:
+    # Read in one step: walking the frames of a thread that runs meanwhile can crash CPython 3.11.
+    with tempfile.TemporaryFile() as file:
+        faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        text = file.read().decode(errors="replace")
+    for block in text.split("\n\n"):
+        head = THREAD.match(block)
+        if head is not None and int(head[1], 16) == thread_id:
+            innermost_first = [
+                Place(path, int(line), function) for path, line, function in FRAME.findall(block)
+            ]
+            return _below(DISPATCH, innermost_first[::-1])
+    return []
+
+
+def _below(file: str, places: list[Place]) -> list[Place]:
+    """Return what stands below the innermost place in ``file``; all, if there is none."""
+    while any(place.file == file for place in places):
+        del places[0]
+    return places
+
+
+def _show(place: Place) -> str:
+    return f"{place.function} at {place.file}:{place.line}"

@@ -1,0 +1,1 @@
+"""Consumers for the common protocols, made to be subclassed."""

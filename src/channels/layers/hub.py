@@ -1,0 +1,247 @@
+"""The inboxes and memberships of one process, and the fan-out between them.
+
+A message for a consumer on the running event loop goes straight into its inbox: no lock, no task.
+Consumers on other loops get theirs in one batch per loop. Joining, leaving, channels without a
+consumer and other loops share one lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from channels import telemetry
+from channels._core.mailbox import Mailbox
+from channels._core.membership import Membership
+from channels.layers.inbox import Backlog, Inbox
+from channels.typing import Message
+
+Arrival = tuple[Inbox, Message, float]
+
+
+class Delivery(NamedTuple):
+    """What one fan-out did. ``dropped`` members were over their capacity."""
+
+    delivered: int
+    dropped: int
+
+
+class Hub:
+    """Inboxes and memberships of one channel layer in this process.
+
+    Args:
+        group_expiry: Seconds until a membership ends that no consumer here keeps alive.
+        new_mailbox: Makes the mailbox of a channel.
+    """
+
+    def __init__(self, group_expiry: float, new_mailbox: Callable[[str], Mailbox[Message]]) -> None:
+        self.channels: dict[str, Inbox | Backlog] = {}
+        self.membership: Membership = Membership(group_expiry)
+        self._new_mailbox = new_mailbox
+        # When to look into a channel without a consumer next: one entry each, the soonest first.
+        self._due: list[tuple[float, str]] = []
+        self._watched: set[str] = set()
+        self._arrivals: dict[asyncio.AbstractEventLoop, list[Arrival]] = {}
+        self._lock = threading.RLock()
+
+    def attach(self, channel: str, wake: Callable[[], None]) -> Inbox:
+        """Give ``channel``, and what waits there, to a consumer on the running event loop."""
+        with self._lock:
+            box = self.channels.get(channel)
+            mailbox = box.mailbox if isinstance(box, Backlog) else self._new_mailbox(channel)
+            inbox = self.channels[channel] = Inbox(channel, mailbox, wake)
+        return inbox
+
+    def detach(self, channel: str) -> None:
+        """Forget ``channel``, its unread messages and its memberships. Idempotent."""
+        with self._lock:
+            self.membership.leave_all(channel)
+            box = self.channels.pop(channel, None)
+            unread = 0 if box is None else self._clear(box)
+        if unread:
+            telemetry.emit(telemetry.MessageDropped(channel, "closed", unread))
+
+    def join(self, group: str, channel: str) -> None:
+        """Put ``channel`` into ``group``, or refresh its membership. O(1)."""
+        with self._lock:
+            self.membership.add(group, channel, time.time())
+
+    def leave(self, group: str, channel: str) -> None:
+        """Take ``channel`` out of ``group``. O(1)."""
+        with self._lock:
+            self.membership.discard(group, channel)
+
+    def leave_all(self, channel: str) -> None:
+        """Take ``channel`` out of its groups. O(its groups)."""
+        with self._lock:
+            self.membership.leave_all(channel)
+
+    def deliver(self, channel: str, message: Message) -> bool:
+        """Put ``message`` into the inbox of ``channel``; ``False`` means it is full."""
+        return self._put(channel, message, now=time.monotonic(), loop=asyncio.get_running_loop())
+
+    def fan_out(self, group: str, copies: Callable[[], Message]) -> Delivery:
+        """Put a copy into the inbox of every member; a full one drops it, counted. O(members)."""
+        now = time.monotonic()
+        loop = asyncio.get_running_loop()
+        delivered = dropped = 0
+        for channel in self._members(group):
+            if self._put(channel, copies(), now=now, loop=loop):
+                delivered += 1
+            else:
+                dropped += 1
+                telemetry.emit(telemetry.MessageDropped(channel, "full"))
+        return Delivery(delivered, dropped)
+
+    async def receive(self, channel: str) -> Message:
+        """Wait for the next message of a channel that has no consumer on this hub.
+
+        Raises:
+            RuntimeError: A consumer reads it already.
+        """
+        with self._lock:
+            box = self.channels.get(channel)
+            if isinstance(box, Inbox):
+                raise RuntimeError(f"channel {channel!r} is read by its consumer")
+            backlog = self._backlog(channel)
+            backlog.readers += 1
+        try:
+            return await backlog.get()
+        finally:
+            with self._lock:
+                backlog.readers -= 1
+                self._drop_if_idle(backlog)
+
+    def sweep(self) -> None:
+        """Drop what has expired in channels without a consumer, and their memberships.
+
+        O(1) when none is due; O(log channels) for each that is.
+        """
+        now = time.monotonic()
+        if not self._is_due(now):
+            return
+        with self._lock:
+            while self._due and self._due[0][0] <= now:
+                channel = heapq.heappop(self._due)[1]
+                self._watched.discard(channel)
+                box = self.channels.get(channel)
+                if isinstance(box, Backlog):
+                    self._clean(box, now)
+
+    def _is_due(self, now: float) -> bool:
+        # Without the lock, since every send asks; another thread may empty the list meanwhile.
+        try:
+            return self._due[0][0] <= now
+        except IndexError:
+            return False
+
+    def expire_memberships(self) -> None:
+        """End the memberships that are too old, in every group. O(groups).
+
+        Sending to a group does this for that group alone.
+        """
+        now = time.time()
+        with self._lock:
+            for group in tuple(self.membership.groups):
+                self.membership.expire(group, now, self._is_attached)
+
+    def flush(self) -> None:
+        """Drop every message and membership; consumers keep their inboxes."""
+        with self._lock:
+            self.membership.clear()
+            for box in tuple(self.channels.values()):
+                self._clear(box)
+                if isinstance(box, Backlog):
+                    self._drop_if_idle(box)
+
+    def _members(self, group: str) -> tuple[str, ...]:
+        members = self.membership.groups[group]
+        snapshot = tuple(members)
+        now = time.time()
+        if not snapshot or members.get(snapshot[0], now) + self.membership.expiry > now:
+            return snapshot
+        with self._lock:
+            self.membership.expire(group, now, self._is_attached)
+            return tuple(self.membership.groups[group])
+
+    def _is_attached(self, channel: str) -> bool:
+        return isinstance(self.channels.get(channel), Inbox)
+
+    def _put(
+        self, channel: str, message: Message, *, now: float, loop: asyncio.AbstractEventLoop
+    ) -> bool:
+        box = self.channels.get(channel)
+        if isinstance(box, Inbox) and box.loop is loop:
+            return box.put(message, now)
+        with self._lock:
+            # Looked up again: in another thread its consumer may have come or gone meanwhile.
+            box = self.channels.get(channel)
+            if isinstance(box, Inbox):
+                return self._post(box, message, now)
+            backlog = self._backlog(channel)
+            self._watch(channel, now + backlog.expiry)
+            return backlog.put(message, now)
+
+    def _backlog(self, channel: str) -> Backlog:
+        box = self.channels.get(channel)
+        if not isinstance(box, Backlog):
+            box = self.channels[channel] = Backlog(channel, self._new_mailbox(channel))
+        return box
+
+    # The lock is held from here on.
+
+    def _watch(self, channel: str, deadline: float) -> None:
+        if channel not in self._watched:
+            self._watched.add(channel)
+            heapq.heappush(self._due, (deadline, channel))
+
+    def _clean(self, backlog: Backlog, now: float) -> None:
+        if backlog.drop_expired(now):
+            self.membership.leave_all(backlog.channel)
+        deadline = backlog.next_deadline()
+        if deadline is None:
+            self._drop_if_idle(backlog)
+        else:
+            self._watch(backlog.channel, deadline)
+
+    def _drop_if_idle(self, backlog: Backlog) -> None:
+        if backlog.is_idle() and self.channels.get(backlog.channel) is backlog:
+            del self.channels[backlog.channel]
+
+    def _clear(self, box: Inbox | Backlog) -> int:
+        """Drop what is in ``box`` or on its way there; return how many messages that is."""
+        dropped = box.clear()
+        if isinstance(box, Inbox) and box.on_the_way:
+            dropped += box.on_the_way
+            box.on_the_way = 0
+            others = [arrival for arrival in self._arrivals.pop(box.loop) if arrival[0] is not box]
+            if others:
+                self._arrivals[box.loop] = others
+        return dropped
+
+    def _post(self, inbox: Inbox, message: Message, now: float) -> bool:
+        if not inbox.has_room(now) and not inbox.loop.is_closed():
+            return False
+        inbox.on_the_way += 1
+        batch = self._arrivals.setdefault(inbox.loop, [])
+        batch.append((inbox, message, now))
+        try:
+            if len(batch) == 1 or inbox.loop.is_closed():
+                inbox.loop.call_soon_threadsafe(self._land, inbox.loop)
+        except RuntimeError:
+            # The loop has closed, and its consumer died with it before it could say so.
+            self.detach(inbox.channel)
+        return True
+
+    def _land(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            batch = self._arrivals.pop(loop, [])
+            for inbox, _, _ in batch:
+                inbox.on_the_way -= 1
+        for inbox, message, now in batch:
+            if not inbox.put(message, now):
+                telemetry.emit(telemetry.MessageDropped(inbox.channel, "full"))

@@ -1,0 +1,174 @@
+"""Where the messages of one channel wait for their reader."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from channels import telemetry
+from channels._core.mailbox import Mailbox
+from channels.typing import Message
+
+
+class Inbox:
+    """The unread messages of one consumer, all on the consumer's event loop.
+
+    Nothing here locks: senders on other loops go through the hub.
+
+    Args:
+        channel: The consumer's channel name.
+        mailbox: Where the messages are kept.
+        wake: Called after each arrival.
+
+    Attributes:
+        on_the_way: Messages that other loops have sent and that have not arrived yet.
+    """
+
+    __slots__ = ("_mailbox", "_wake", "channel", "loop", "on_the_way")
+
+    def __init__(self, channel: str, mailbox: Mailbox[Message], wake: Callable[[], None]) -> None:
+        self.channel: str = channel
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.on_the_way: int = 0
+        self._mailbox = mailbox
+        self._wake = wake
+
+    def put(self, message: Message, now: float) -> bool:
+        """Deliver without waiting; ``False`` means the reader is too slow."""
+        accepted = self._mailbox.put(message, now)
+        if accepted:
+            self._wake()
+        return accepted
+
+    def take(self) -> Message | None:
+        """Remove and return the next message, or ``None``."""
+        mailbox = self._mailbox
+        if not len(mailbox):
+            return None
+        message = mailbox.take(time.monotonic())
+        if mailbox.expired:
+            count_expired(self.channel, mailbox)
+        return message
+
+    def has_room(self, now: float) -> bool:
+        """Return whether one more message from another loop fits; safe in any thread."""
+        return self._mailbox.count_live(now) + self.on_the_way < self._mailbox.capacity
+
+    def qsize(self) -> int:
+        """Count the unread messages."""
+        return len(self._mailbox)
+
+    def clear(self) -> int:
+        """Drop every unread message and return how many those were."""
+        dropped = self._mailbox.clear()
+        count_expired(self.channel, self._mailbox)
+        return dropped
+
+
+class Backlog:
+    """The unread messages of a channel that no consumer here owns.
+
+    Any thread and any event loop may send to it and receive from it, so it locks.
+
+    Attributes:
+        mailbox: Where the messages are kept.
+        readers: How many read it now; whoever hands it out counts them.
+    """
+
+    __slots__ = ("_lock", "_waiters", "channel", "mailbox", "readers")
+
+    def __init__(self, channel: str, mailbox: Mailbox[Message]) -> None:
+        self.channel: str = channel
+        self.readers: int = 0
+        self.mailbox: Mailbox[Message] = mailbox
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._lock = threading.Lock()
+
+    def put(self, message: Message, now: float) -> bool:
+        """Keep ``message`` for a reader; ``False`` means the channel is full."""
+        with self._lock:
+            accepted = self.mailbox.put(message, now)
+            if accepted:
+                self._wake_one()
+        count_expired(self.channel, self.mailbox)
+        return accepted
+
+    async def get(self) -> Message:
+        """Wait for the next message. Cancelling takes nothing."""
+        while True:
+            with self._lock:
+                message = self.mailbox.take(time.monotonic())
+                if message is None:
+                    waiter = asyncio.get_running_loop().create_future()
+                    self._waiters.append(waiter)
+            count_expired(self.channel, self.mailbox)
+            if message is not None:
+                return message
+            try:
+                await waiter
+            except BaseException:
+                self._give_up(waiter)
+                raise
+
+    @property
+    def expiry(self) -> float:
+        """Seconds after which an unread message is dropped."""
+        return self.mailbox.expiry
+
+    def drop_expired(self, now: float) -> int:
+        """Drop what has expired and return how many messages that were."""
+        with self._lock:
+            dropped = self.mailbox.drop_expired(now)
+        count_expired(self.channel, self.mailbox)
+        return dropped
+
+    def next_deadline(self) -> float | None:
+        """Return when the oldest message expires, or ``None`` when there is none."""
+        return self.mailbox.next_deadline()
+
+    def is_idle(self) -> bool:
+        """Return whether nothing is unread and nobody reads."""
+        return not len(self.mailbox) and not self.readers
+
+    def qsize(self) -> int:
+        """Count the unread messages."""
+        return len(self.mailbox)
+
+    def clear(self) -> int:
+        """Drop every unread message and return how many those were."""
+        with self._lock:
+            dropped = self.mailbox.clear()
+        count_expired(self.channel, self.mailbox)
+        return dropped
+
+    def _give_up(self, waiter: asyncio.Future[None]) -> None:
+        # A reader that was woken and then cancelled passes its turn on.
+        with self._lock:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            elif len(self.mailbox):
+                self._wake_one()
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            loop = waiter.get_loop()
+            if loop.is_closed():
+                continue
+            loop.call_soon_threadsafe(_wake, waiter)
+            return
+
+
+def count_expired(channel: str, mailbox: Mailbox[Message]) -> None:
+    """Count the messages that ``mailbox`` has dropped unread since the last time."""
+    if mailbox.expired:
+        dropped, mailbox.expired = mailbox.expired, 0
+        telemetry.emit(telemetry.MessageDropped(channel, "expired", dropped))
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

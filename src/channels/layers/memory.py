@@ -1,0 +1,161 @@
+"""A channel layer inside one process."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from channels._core.copying import copier
+from channels._core.mailbox import Mailbox
+from channels._core.membership import Groups
+from channels.exceptions import ChannelFull
+from channels.layers.base import BaseChannelLayer
+from channels.layers.hub import Hub
+from channels.layers.inbox import Backlog, Inbox
+from channels.typing import Message
+
+LETTER_OF_BYTE: Final = bytes(
+    ord(string.ascii_letters[byte % len(string.ascii_letters)]) for byte in range(256)
+)
+
+
+class InMemoryChannelLayer(BaseChannelLayer):
+    """Messages and groups of one process, without a broker.
+
+    Sending, joining and leaving work from any thread and any event loop of the process.
+    Messages to other processes do not exist: use a Redis layer for more than one.
+
+    Args:
+        expiry: Seconds after which an unread message is dropped.
+        group_expiry: Seconds after which a membership ends that no running consumer holds.
+        capacity: Most unread messages in one channel.
+        channel_capacity: Capacities by channel name; see ``BaseChannelLayer``.
+        **kwargs: None are accepted; here so that the error can name them.
+
+    Raises:
+        TypeError: There is an unknown option.
+    """
+
+    extensions: list[str] = ["groups", "flush"]  # noqa: RUF012 - a plain list by contract
+
+    def __init__(
+        self,
+        expiry: int = 60,
+        group_expiry: int = 86400,
+        capacity: int = 100,
+        channel_capacity: Mapping[Any, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if kwargs:
+            raise TypeError(
+                f"InMemoryChannelLayer has no option {', '.join(sorted(kwargs))}; "
+                "expected expiry, group_expiry, capacity or channel_capacity"
+            )
+        super().__init__(expiry=expiry, capacity=capacity, channel_capacity=channel_capacity)
+        self.group_expiry = group_expiry
+        self._hub = Hub(group_expiry, self._new_mailbox)
+
+    @property
+    def channels(self) -> dict[str, Inbox | Backlog]:
+        """Full channel name to what holds its messages; those of running consumers included."""
+        return self._hub.channels
+
+    @property
+    def groups(self) -> Groups:
+        """Group name to its members and when each joined, in seconds since the epoch."""
+        return self._hub.membership.groups
+
+    def attach(self, channel: str, wake: Callable[[], None]) -> Inbox:
+        """Give ``channel`` to a consumer on the running event loop."""
+        return self._hub.attach(channel, wake)
+
+    def detach(self, channel: str) -> None:
+        """Forget ``channel``: its inbox and every membership. Idempotent."""
+        self._hub.detach(channel)
+
+    async def send(self, channel: str, message: Message) -> None:
+        """Queue an independent copy of ``message``. O(size of the message).
+
+        Raises:
+            AssertionError: ``message`` is not a dict, or has a key ``__asgi_channel__``.
+            InvalidNameError: ``channel`` is no channel name. Nothing was sent.
+            TypeError: The message cannot be copied. Nothing was sent.
+            ChannelFull: The channel is at capacity. Nothing was sent.
+        """
+        copies = _copies(message)
+        if type(channel) is not str or channel not in self._hub.channels:
+            self.require_valid_channel_name(channel)
+            self._hub.sweep()
+        if not self._hub.deliver(channel, copies()):
+            raise ChannelFull(channel, self.get_capacity(channel))
+
+    async def receive(self, channel: str) -> Message:
+        """Wait for the next message of ``channel`` and take it. Cancelling takes nothing."""
+        self.require_valid_channel_name(channel)
+        self._hub.sweep()
+        return await self._hub.receive(channel)
+
+    async def new_channel(self, prefix: str = "specific.") -> str:
+        """Return a new name, ``{prefix}.inmemory!{12 letters}``."""
+        return f"{prefix}.inmemory!{os.urandom(12).translate(LETTER_OF_BYTE).decode()}"
+
+    async def flush(self) -> None:
+        """Drop every message and every group; running consumers keep their channels."""
+        self._hub.flush()
+
+    async def close(self) -> None:
+        """Do nothing; here so that every layer can be closed."""
+
+    async def group_add(self, group: str, channel: str) -> None:
+        """Put ``channel`` into ``group``, or refresh its membership. O(1).
+
+        Raises:
+            InvalidNameError: A name breaks the grammar. Nothing was joined.
+        """
+        self.require_valid_group_name(group)
+        self.require_valid_channel_name(channel)
+        self._hub.join(group, channel)
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        """Take ``channel`` out of ``group``. O(1).
+
+        Raises:
+            InvalidNameError: A name breaks the grammar.
+        """
+        self.require_valid_channel_name(channel)
+        self.require_valid_group_name(group)
+        self._hub.leave(group, channel)
+
+    async def group_send(self, group: str, message: Message) -> None:
+        """Put an independent copy of ``message`` into the inbox of every member. O(members).
+
+        Raises:
+            AssertionError: ``message`` is not a dict.
+            InvalidNameError: ``group`` is no group name. Nothing was sent.
+            TypeError: The message cannot be copied. Nothing was sent.
+        """
+        copies = _copies(message)
+        if type(group) is not str or group not in self._hub.membership.groups:
+            self.require_valid_group_name(group)
+        self._hub.sweep()
+        self._hub.fan_out(group, copies)
+
+    def _new_mailbox(self, channel: str) -> Mailbox[Message]:
+        return Mailbox(self.get_capacity(channel), self.expiry)
+
+    def _clean_expired(self) -> None:
+        self._hub.sweep()
+        self._hub.expire_memberships()
+
+    def _remove_from_groups(self, channel: str) -> None:
+        self._hub.leave_all(channel)
+
+
+def _copies(message: Message) -> Callable[[], Message]:
+    if not isinstance(message, dict):
+        raise AssertionError(f"a message is a dict, not {type(message).__name__}")
+    if "__asgi_channel__" in message:
+        raise AssertionError("a message must not have the key '__asgi_channel__'")
+    return copier(message)

@@ -1,0 +1,82 @@
+"""What happened, as past-tense events; exporters subscribe, nothing here knows them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+
+class MessageDropped(NamedTuple):
+    """``count`` messages did not reach ``channel``.
+
+    ``reason`` is ``"full"`` (over capacity), ``"expired"`` (unread for too long), ``"closed"``
+    (unread when the consumer ended) or ``"untyped"`` (of no type, so a worker skipped it).
+    """
+
+    channel: str
+    reason: str
+    count: int = 1  # type: ignore[assignment] # hides tuple.count, which nobody wants here
+
+
+class SendIgnored(NamedTuple):
+    """A consumer sent ``event_type`` to a peer that had gone."""
+
+    event_type: str
+
+
+class HandlerCancelled(NamedTuple):
+    """A handler outlived its client by the grace period and was cancelled."""
+
+    consumer: str
+    where: str
+
+
+class ListenerRestarted(NamedTuple):
+    """A worker's listener failed and was started again."""
+
+    channel: str
+    error: str
+
+
+Event = MessageDropped | SendIgnored | HandlerCancelled | ListenerRestarted
+Subscriber = Callable[[Event], None]
+
+totals: Final[Counter[str]] = Counter()
+"""How often each thing happened in this process, by class name and, for drops, reason."""
+
+logger: logging.Logger = logging.getLogger("django.channels.telemetry")
+
+_subscribers: list[Subscriber] = []
+_lock = threading.Lock()
+
+
+def subscribe(subscriber: Subscriber) -> Callable[[], None]:
+    """Call ``subscriber`` with each event from now on, in the thread where it happens.
+
+    Returns:
+        A function that ends the subscription.
+    """
+    _subscribers.append(subscriber)
+    return lambda: _subscribers.remove(subscriber)
+
+
+def emit(event: Event) -> None:
+    """Count ``event`` and hand it to every subscriber; in any thread. O(subscribers).
+
+    What a subscriber raises is logged.
+    """
+    name = type(event).__name__
+    amount = 1
+    if isinstance(event, MessageDropped):
+        name, amount = f"{name}.{event.reason}", event.count
+    with _lock:
+        totals[name] += amount
+    for subscriber in tuple(_subscribers):
+        try:
+            subscriber(event)
+        except Exception:
+            # Whoever watches must not stop what is watched.
+            logger.exception("%r failed on %r", subscriber, event)

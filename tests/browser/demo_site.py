@@ -1,0 +1,182 @@
+"""The demo as a server of its own, and the people who visit it in a browser."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
+
+from tests.conftest import SLOW
+
+DEMO: Final = Path(__file__).resolve().parents[2] / "examples" / "demo"
+# Another interpreter runs the same tests with the packages that it has installed.
+PYTHON: Final = os.environ.get("DEMO_PYTHON", sys.executable)
+START_SECONDS: Final = 30 * SLOW
+PASSWORDS: Final = {"ann": "anchor", "bob": "buoy", "admin": "admiral"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class DemoSite:
+    """``run.py`` in a process of its own, with a database and a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "server.log"
+        self._server: subprocess.Popen[bytes] | None = None
+        self._cookies: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self._server = self.run({"PORT": str(self.port)})
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            assert self._server.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    def run(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        """Start ``run.py``; what it prints goes to ``log``."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("DJANGO")},
+            "DEMO_DATABASE": str(self.folder / "demo.sqlite3"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **environment,
+        }
+        with self.log.open("wb") as log:
+            return subprocess.Popen(
+                [PYTHON, "run.py"], cwd=DEMO, env=environment, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        """End the server at once, as a crash or a power cut would."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait()
+
+    def stop(self) -> None:
+        """End the server as `kill` does; it must not take longer than its grace period."""
+        assert self._server is not None
+        self._server.terminate()
+        self._server.wait(10 * SLOW)
+
+    def interrupt(self) -> None:
+        """End the server as Ctrl-C does."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGINT)
+        assert self._server.wait(10 * SLOW) == 0
+
+    def cookie_of(self, name: str) -> str:
+        """Sign in and return the session's cookie; later calls return the same."""
+        if name not in self._cookies:
+            self._cookies[name] = self._sign_in(name)
+        return self._cookies[name]
+
+    def get(self, path: str) -> str:
+        """Ask for a page as a stranger; return the address that it came from in the end."""
+        request = urllib.request.Request(self.url + path)  # noqa: S310  loopback
+        with urllib.request.urlopen(request, timeout=START_SECONDS) as response:  # noqa: S310
+            return str(response.url)
+
+    def socket(self, path: str, *, name: str = "", origin: str = "") -> ClientConnection:
+        """Open a WebSocket as somebody, or as nobody, without a browser."""
+        headers = {"Cookie": f"sessionid={self.cookie_of(name)}"} if name else {}
+        return connect(
+            f"ws://127.0.0.1:{self.port}{path}",
+            origin=Origin(origin or self.url),
+            additional_headers=headers,
+        )
+
+    def _answers(self) -> bool:
+        try:
+            self.get("/sign-in/")
+        except (urllib.error.URLError, ConnectionError):
+            return False
+        return True
+
+    def _sign_in(self, name: str) -> str:
+        jar = http.cookiejar.CookieJar()
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+        with browser.open(f"{self.url}/sign-in/"):
+            token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
+        form = {"username": name, "password": PASSWORDS[name], "csrfmiddlewaretoken": token}
+        with browser.open(f"{self.url}/sign-in/", urllib.parse.urlencode(form).encode()):
+            value = next(cookie.value for cookie in jar if cookie.name == "sessionid")
+        assert value
+        return value
+
+
+class Person:
+    """One signed-in person in a browser of their own; ``page`` is the tab in front."""
+
+    def __init__(self, name: str, site: DemoSite, context: BrowserContext) -> None:
+        self.name = name
+        self.site = site
+        self.context = context
+        self.errors: list[str] = []
+        context.add_cookies([{"name": "sessionid", "value": site.cookie_of(name), "url": site.url}])
+        self.page = self.new_tab()
+
+    def new_tab(self) -> Page:
+        """Open another tab; errors of its scripts are kept in ``errors``."""
+        page = self.context.new_page()
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        return page
+
+    def visit(self, path: str) -> None:
+        """Open a page and wait until its sockets have brought it up to date."""
+        self.page.goto(self.site.url + path)
+        expect(self.page.locator("#unread")).to_have_attribute("aria-label", re.compile("unread"))
+
+    def enter(self, room: str) -> None:
+        """Enter a room and wait until this person is seen there."""
+        self.page.goto(f"{self.site.url}/chat/room/{room}/")
+        expect(self.members).to_contain_text([f"{self.name} (you)"])
+
+    def open_room(self, room: str) -> None:
+        """Open a new room."""
+        self.page.goto(f"{self.site.url}/chat/")
+        self.page.fill("#new-room", room)
+        self.page.press("#new-room", "Enter")
+        self.page.wait_for_url(f"**/chat/room/{room}/")
+        expect(self.members).to_contain_text([f"{self.name} (you)"])
+
+    def say(self, text: str) -> None:
+        """Type a line and send it with Enter."""
+        self.page.fill("#text", text)
+        self.page.press("#text", "Enter")
+
+    @property
+    def members(self) -> Locator:
+        """The list of who is here."""
+        return self.page.locator("#members li")
+
+    @property
+    def lines(self) -> Locator:
+        """The text of every line that the server has confirmed."""
+        return self.page.locator("#log [data-id] .text")
+
+
+def visitor(browser: Browser, site: DemoSite, name: str) -> Person:
+    """Return a person with a desktop browser of their own."""
+    return Person(name, site, browser.new_context(viewport={"width": 1280, "height": 800}))

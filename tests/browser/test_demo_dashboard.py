@@ -1,0 +1,49 @@
+"""The dashboard draws what one task of the server measures each second."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+
+from playwright.sync_api import expect
+
+from tests.browser.demo_site import DemoSite, Person
+from tests.conftest import SLOW
+
+CURVE = "#connections-chart .curve"
+
+
+def test_the_charts_move_as_seconds_pass(ann: Person) -> None:
+    ann.visit("/dashboard/")
+    expect(ann.page.locator(CURVE)).to_be_attached()
+    before = ann.page.get_attribute(CURVE, "d")
+
+    expect(ann.page.locator(CURVE)).not_to_have_attribute("d", before or "", timeout=3_000 * SLOW)
+
+    assert int(ann.page.inner_text("#connections")) >= 2
+
+
+def test_making_waves_shows_in_the_figures(ann: Person) -> None:
+    ann.visit("/dashboard/")
+
+    ann.page.get_by_role("button", name="Make waves").click()
+
+    for figure, least in (("connections", 14), ("received", 1)):
+        shown = f"Number(document.getElementById({figure!r}).textContent) >= {least}"
+        ann.page.wait_for_function(shown, timeout=10_000 * SLOW)
+
+
+def test_one_task_measures_for_all_dashboards(site: DemoSite) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            watched = stack.enter_context(site.socket("/ws/figures/", name="ann"))
+        watched.recv()
+        started = time.monotonic()
+
+        points = [json.loads(watched.recv())["points"] for _ in range(3)]
+
+        # Five tasks, one for each socket, would send three points within a second.
+        assert time.monotonic() - started > 1.5
+        assert [len(each) for each in points] == [1, 1, 1]
+        assert points[-1][0]["connections"] >= 5

@@ -1,0 +1,69 @@
+"""How a site is handed to uvicorn, and how it stops."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from channels.devserver.site import Site, _limits
+from channels.typing import Receive, Scope, Send
+
+OPTIONS = {
+    "http_timeout": None,
+    "websocket_handshake_timeout": 5,
+    "websocket_max_message_size": 1048576,
+    "websocket_max_frame_size": 1048576,
+}
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        raise ValueError("only HTTP here")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+@pytest.mark.parametrize(
+    ("message", "frame", "limits"),
+    [
+        (1000, 1000, 1000),
+        (1000, 2000, 1000),
+        (1000, 0, 1000),
+        (0, 0, sys.maxsize),
+        (1000, 10, (1000, 10)),
+        (0, 10, (sys.maxsize, 10)),
+    ],
+)
+def test_limits_are_one_number_unless_frames_have_a_lower_one(
+    message: int, frame: int, limits: Any
+) -> None:
+    assert _limits(message, frame) == limits
+
+
+def test_site_serves_in_a_thread_until_it_is_stopped_from_another() -> None:
+    seen: list[str] = []
+    site = Site(application, OPTIONS, lambda protocol, action, details: seen.append(action))
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    thread = threading.Thread(target=site.serve, args=[listener])
+    thread.start()
+
+    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection.request("GET", "/path")
+    body = connection.getresponse().read()
+    connection.close()
+    site.stop()
+    thread.join(10)
+
+    assert body == b"/path"
+    assert seen == ["complete"]
+    assert not thread.is_alive()
+
+
+def test_site_that_never_served_is_stopped_at_once() -> None:
+    Site(application, OPTIONS, print).stop()

@@ -1,0 +1,281 @@
+"""What a message to a large group costs, in things that can be counted, and what it must not share.
+
+Times are measured in ``benchmarks/micro``; these counts are the same on every machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import datetime
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from channels._core.membership import Groups
+from channels.layers import InMemoryChannelLayer
+from channels.layers.inbox import Inbox
+
+MEMBERS = 1000
+FLAT = {"type": "chat.line", "text": "Ahoy", "n": 1}
+NESTED = {"type": "chat.line", "lines": [{"text": "Ahoy", "seen": []}], "by": {"name": "ann"}}
+DATED = {"type": "chat.line", "lines": [{"at": datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)}]}
+
+
+class Watched(dict[str, Any]):
+    """A dict that remembers which keys were asked for, and whether all were looked through."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked: Counter[str] = Counter()
+        self.scans = 0
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked[key] += 1
+        return super().get(key, default)
+
+    def __getitem__(self, key: str) -> Any:
+        self.asked[key] += 1
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.asked[key] += 1
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self.asked[key] += 1
+        super().__delitem__(key)
+
+    def __contains__(self, key: object) -> bool:
+        self.asked[str(key)] += 1
+        return super().__contains__(key)
+
+    def pop(self, key: str, *default: Any) -> Any:
+        self.asked[key] += 1
+        return super().pop(key, *default)
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        self.asked[key] += 1
+        return super().setdefault(key, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self.scans += 1
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self.scans += 1
+        return super().keys()
+
+    def values(self) -> Any:
+        self.scans += 1
+        return super().values()
+
+    def items(self) -> Any:
+        self.scans += 1
+        return super().items()
+
+    def forget(self) -> None:
+        """Begin to watch anew."""
+        self.asked.clear()
+        self.scans = 0
+
+
+class WatchedGroups(Watched, Groups):
+    """The same for the names of groups."""
+
+
+class Crowd:
+    """A layer with a large group, and as many channels and groups beside it."""
+
+    def __init__(self) -> None:
+        self.layer = InMemoryChannelLayer()
+        self.inboxes = [self.attach(f"member!{n}") for n in range(MEMBERS)]
+        self.channels = Watched()
+        self.groups = WatchedGroups()
+        self.groups_of = Watched()
+        self.members = Watched()
+
+    def attach(self, channel: str) -> Inbox:
+        return self.layer.attach(channel, lambda: None)
+
+    async def gather(self) -> None:
+        for n in range(MEMBERS):
+            await self.layer.group_add("crowd", f"member!{n}")
+            self.attach(f"bystander!{n}")
+            await self.layer.group_add(f"other{n}", f"bystander!{n}")
+
+    def watch(self) -> None:
+        """Put watched dicts in the place of the hub's own."""
+        hub = self.layer._hub
+        self.channels.update(hub.channels)
+        self.members.update(hub.membership.groups["crowd"])
+        self.groups.update({**hub.membership.groups, "crowd": self.members})
+        self.groups_of.update(hub.membership._groups_of)
+        hub.channels = self.channels
+        hub.membership.groups = self.groups
+        hub.membership._groups_of = self.groups_of
+        for watched in self.watched():
+            watched.forget()
+
+    def watched(self) -> tuple[Watched, ...]:
+        return self.channels, self.groups, self.groups_of, self.members
+
+    def require_no_look_elsewhere(self, *, scans_of_members: int = 0) -> None:
+        assert set(self.channels.asked) <= {f"member!{n}" for n in range(MEMBERS)}
+        assert set(self.groups_of.asked) <= {f"member!{n}" for n in range(MEMBERS)}
+        assert set(self.groups.asked) <= {"crowd"}
+        assert [watched.scans for watched in self.watched()] == [0, 0, 0, scans_of_members]
+
+    def received(self) -> list[dict[str, Any]]:
+        found = [inbox.take() for inbox in self.inboxes]
+        return [message for message in found if message is not None]
+
+
+@pytest.fixture
+async def crowd() -> Crowd:
+    crowd = Crowd()
+    await crowd.gather()
+    return crowd
+
+
+@pytest.mark.parametrize("message", [FLAT, NESTED, DATED], ids=["flat", "nested", "dated"])
+async def test_a_message_to_a_thousand_members_creates_no_task(
+    crowd: Crowd, message: dict[str, Any]
+) -> None:
+    created: list[object] = []
+
+    def count(
+        loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **kwargs: Any
+    ) -> Any:
+        created.append(coro)
+        return asyncio.Task(coro, loop=loop, **kwargs)
+
+    factory: Any = count
+    loop = asyncio.get_running_loop()
+    before = asyncio.all_tasks()
+    loop.set_task_factory(factory)
+
+    await crowd.layer.group_send("crowd", message)
+    loop.set_task_factory(None)
+
+    assert created == []
+    assert asyncio.all_tasks() == before
+    assert len(crowd.received()) == MEMBERS
+
+
+@pytest.mark.parametrize("message", [FLAT, NESTED], ids=["flat", "nested"])
+async def test_a_message_to_a_thousand_members_is_never_deep_copied(
+    crowd: Crowd, message: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise AssertionError("deepcopy was called")
+
+    monkeypatch.setattr(copy, "deepcopy", refuse)
+
+    await crowd.layer.group_send("crowd", message)
+
+    assert crowd.received() == [message] * MEMBERS
+
+
+async def test_a_group_message_looks_at_each_member_once_and_at_nothing_else(crowd: Crowd) -> None:
+    crowd.watch()
+
+    await crowd.layer.group_send("crowd", FLAT)
+
+    crowd.require_no_look_elsewhere(scans_of_members=1)
+    assert crowd.channels.asked == Counter(f"member!{n}" for n in range(MEMBERS))
+    assert crowd.groups.asked.total() <= 3
+
+
+async def test_joining_looks_at_its_own_group_and_channel_alone(crowd: Crowd) -> None:
+    crowd.attach("member!0")
+    crowd.watch()
+
+    await crowd.layer.group_add("crowd", "member!0")
+
+    crowd.require_no_look_elsewhere()
+    assert (
+        crowd.channels.asked.total() + crowd.groups.asked.total() + crowd.members.asked.total() <= 6
+    )
+
+
+async def test_leaving_looks_at_its_own_group_and_channel_alone(crowd: Crowd) -> None:
+    crowd.watch()
+
+    await crowd.layer.group_discard("crowd", "member!500")
+
+    crowd.require_no_look_elsewhere()
+    assert crowd.groups.asked.total() + crowd.members.asked.total() <= 6
+    assert len(crowd.layer.groups["crowd"]) == MEMBERS - 1
+
+
+async def test_a_consumer_that_ends_looks_at_its_own_groups_alone(crowd: Crowd) -> None:
+    crowd.watch()
+
+    crowd.layer.detach("member!500")
+
+    crowd.require_no_look_elsewhere()
+    assert (
+        crowd.channels.asked.total() + crowd.groups.asked.total() + crowd.members.asked.total() <= 6
+    )
+
+
+async def test_the_whole_group_coming_and_going_costs_the_same_for_each(crowd: Crowd) -> None:
+    crowd.watch()
+
+    for n in range(MEMBERS):
+        await crowd.layer.group_add("crowd", f"member!{n}")
+    for n in range(MEMBERS):
+        await crowd.layer.group_discard("crowd", f"member!{n}")
+
+    crowd.require_no_look_elsewhere()
+    assert "crowd" not in crowd.layer.groups
+    assert sum(watched.asked.total() for watched in crowd.watched()) <= 12 * MEMBERS
+
+
+def mark_flat(message: dict[str, Any]) -> None:
+    message["seen"] = True
+    message["text"] = "changed"
+
+
+def mark_nested(message: dict[str, Any]) -> None:
+    message["lines"][0]["seen"] = True
+    message["lines"].append("changed")
+    message["by"] = "changed"
+
+
+@pytest.mark.parametrize(
+    ("message", "mark"),
+    [(FLAT, mark_flat), (NESTED, mark_nested), (DATED, mark_nested)],
+    ids=["flat", "nested", "dated"],
+)
+@pytest.mark.parametrize("kind", [dict, type("Subclass", (dict,), {})])
+async def test_a_change_to_a_received_message_never_shows_in_anothers(
+    crowd: Crowd,
+    message: dict[str, Any],
+    mark: Callable[[dict[str, Any]], None],
+    kind: type[dict[str, Any]],
+) -> None:
+    sent = kind(copy.deepcopy(message))
+
+    await crowd.layer.group_send("crowd", sent)
+    mark(sent)
+    first, *others = crowd.received()
+    mark(first)
+
+    assert len(others) == MEMBERS - 1
+    assert all(other == message for other in others)
+    assert first != message
+
+
+async def test_a_change_to_a_message_sent_to_one_channel_never_shows_at_its_reader(
+    crowd: Crowd,
+) -> None:
+    sent = copy.deepcopy(NESTED)
+
+    await crowd.layer.send("member!0", sent)
+    mark_nested(sent)
+
+    assert crowd.received() == [NESTED]
