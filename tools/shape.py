@@ -42,6 +42,8 @@ ALLOWED: Final = {
     "src/channels/testing/live.py:ServerThread.__init__": CONTRACT,
     "src/channels/testing/websocket.py:WebsocketCommunicator.__init__": CONTRACT,
     "src/channels/worker.py:Worker.__init__": CONTRACT,
+    "src/channels_redis/core.py:RedisChannelLayer.__init__": CONTRACT,
+    "src/channels_redis/pubsub.py:RedisPubSubChannelLayer.__init__": CONTRACT,
 }
 """``path:qualified.name`` of each function whose parameters we do not choose, with the reason."""
 

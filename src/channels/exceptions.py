@@ -9,6 +9,7 @@
     * ``InvalidChannelLayerError``     a channel layer's setting is wrong (also ``ValueError``)
     * ``InvalidNameError``             a bad channel or group name (also ``TypeError``)
     * ``ChannelFull``                  a channel is at its capacity
+    * ``LayerUnavailableError``        a layer's broker did not answer in time
     * ``MessageTooLarge``              an encoded message is over a layer's limit
     * ``RequestAborted``               the client went away while its body was read
         * ``RequestTimeout``           ... because it took too long
@@ -98,6 +99,15 @@ class ChannelFull(ChannelsError):
         super().__init__(*([] if channel is None else [_full(channel, capacity)]))
         self.channel = channel
         self.capacity = capacity
+
+
+class LayerUnavailableError(ChannelsError):
+    """The broker of a channel layer did not answer within the layer's time budget.
+
+    What was asked for may or may not have happened.
+    """
+
+    close_code = 1013
 
 
 class MessageTooLarge(ChannelsError):

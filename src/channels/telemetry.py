@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 class MessageDropped(NamedTuple):
     """``count`` messages did not reach ``channel``.
 
+    ``channel`` may also stand for a group, whose node's inbox was full.
     ``reason`` is ``"full"`` (over capacity), ``"expired"`` (unread for too long), ``"closed"``
     (unread when the consumer ended) or ``"untyped"`` (of no type, so a worker skipped it).
     """
@@ -41,7 +42,40 @@ class ListenerRestarted(NamedTuple):
     error: str
 
 
-Event = MessageDropped | SendIgnored | HandlerCancelled | ListenerRestarted
+class BrokerConnectionLost(NamedTuple):
+    """The connection to a shard of a layer's broker broke; it is being made again."""
+
+    shard: str
+    error: str
+
+
+class BrokerConnectionRestored(NamedTuple):
+    """The connection to a shard is there again after ``seconds``."""
+
+    shard: str
+    seconds: float
+
+
+class MessageRejected(NamedTuple):
+    """What came from a broker could not be read and was skipped.
+
+    ``reason`` is ``"version"`` (of an unknown release), ``"envelope"`` (not ours, or cut short)
+    or ``"payload"`` (the serializer refused it: a wrong key, an expired token, foreign bytes).
+    """
+
+    shard: str
+    reason: str
+
+
+Event = (
+    MessageDropped
+    | SendIgnored
+    | HandlerCancelled
+    | ListenerRestarted
+    | BrokerConnectionLost
+    | BrokerConnectionRestored
+    | MessageRejected
+)
 Subscriber = Callable[[Event], None]
 
 totals: Final[Counter[str]] = Counter()
@@ -72,6 +106,8 @@ def emit(event: Event) -> None:
     amount = 1
     if isinstance(event, MessageDropped):
         name, amount = f"{name}.{event.reason}", event.count
+    elif isinstance(event, MessageRejected):
+        name = f"{name}.{event.reason}"
     with _lock:
         totals[name] += amount
     for subscriber in tuple(_subscribers):

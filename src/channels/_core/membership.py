@@ -23,12 +23,14 @@ class Membership:
 
     Args:
         expiry: Seconds after its latest ``add`` at which a membership ends.
+        emptied: Called with each group whose last member has left.
     """
 
-    __slots__ = ("_groups_of", "expiry", "groups")
+    __slots__ = ("_emptied", "_groups_of", "expiry", "groups")
 
-    def __init__(self, expiry: float) -> None:
+    def __init__(self, expiry: float, emptied: Callable[[str], None] = lambda group: None) -> None:
         self.expiry: float = expiry
+        self._emptied = emptied
         self.groups: Groups = Groups()
         self._groups_of: dict[str, set[str]] = {}
 
@@ -44,6 +46,7 @@ class Membership:
         members = self.groups[group]
         if members.pop(channel, None) is not None and not members:
             self.groups.pop(group, None)
+            self._emptied(group)
         joined = self._groups_of.get(channel)
         if joined is not None:
             joined.discard(group)
@@ -72,5 +75,8 @@ class Membership:
 
     def clear(self) -> None:
         """End every membership."""
+        groups = tuple(self.groups)
         self.groups.clear()
         self._groups_of.clear()
+        for group in groups:
+            self._emptied(group)

@@ -36,11 +36,18 @@ class Hub:
     Args:
         group_expiry: Seconds until a membership ends that no consumer here keeps alive.
         new_mailbox: Makes the mailbox of a channel.
+        emptied: Called in any thread with each group that has no member here any more. It must
+            not call the hub.
     """
 
-    def __init__(self, group_expiry: float, new_mailbox: Callable[[str], Mailbox[Message]]) -> None:
+    def __init__(
+        self,
+        group_expiry: float,
+        new_mailbox: Callable[[str], Mailbox[Message]],
+        emptied: Callable[[str], None] = lambda group: None,
+    ) -> None:
         self.channels: dict[str, Inbox | Backlog] = {}
-        self.membership: Membership = Membership(group_expiry)
+        self.membership: Membership = Membership(group_expiry, emptied)
         self._new_mailbox = new_mailbox
         # When to look into a channel without a consumer next: one entry each, the soonest first.
         self._due: list[tuple[float, str]] = []
@@ -80,13 +87,21 @@ class Hub:
         with self._lock:
             self.membership.leave_all(channel)
 
-    def deliver(self, channel: str, message: Message) -> bool:
-        """Put ``message`` into the inbox of ``channel``; ``False`` means it is full."""
-        return self._put(channel, message, now=time.monotonic(), loop=asyncio.get_running_loop())
+    def deliver(self, channel: str, message: Message, age: float = 0.0) -> bool:
+        """Put ``message``, sent ``age`` seconds ago, into an inbox; ``False`` means it is full."""
+        now = time.monotonic() - age
+        return self._put(channel, message, now=now, loop=asyncio.get_running_loop())
 
-    def fan_out(self, group: str, copies: Callable[[], Message]) -> Delivery:
+    def has_room(self, channel: str, count: int = 1) -> bool:
+        """Return whether ``count`` more messages fit into ``channel`` now. O(its messages)."""
+        box = self.channels.get(channel)
+        if box is None:
+            return count <= self._new_mailbox(channel).capacity
+        return box.has_room(time.monotonic(), count)
+
+    def fan_out(self, group: str, copies: Callable[[], Message], age: float = 0.0) -> Delivery:
         """Put a copy into the inbox of every member; a full one drops it, counted. O(members)."""
-        now = time.monotonic()
+        now = time.monotonic() - age
         loop = asyncio.get_running_loop()
         delivered = dropped = 0
         for channel in self._members(group):

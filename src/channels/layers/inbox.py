@@ -53,9 +53,10 @@ class Inbox:
             count_expired(self.channel, mailbox)
         return message
 
-    def has_room(self, now: float) -> bool:
-        """Return whether one more message from another loop fits; safe in any thread."""
-        return self._mailbox.count_live(now) + self.on_the_way < self._mailbox.capacity
+    def has_room(self, now: float, count: int = 1) -> bool:
+        """Return whether ``count`` messages from other loops fit; safe in any thread."""
+        mailbox = self._mailbox
+        return mailbox.count_live(now) + self.on_the_way + count <= mailbox.capacity
 
     def qsize(self) -> int:
         """Count the unread messages."""
@@ -112,6 +113,10 @@ class Backlog:
             except BaseException:
                 self._give_up(waiter)
                 raise
+
+    def has_room(self, now: float, count: int = 1) -> bool:
+        """Return whether ``count`` more messages fit."""
+        return self.mailbox.count_live(now) + count <= self.mailbox.capacity
 
     @property
     def expiry(self) -> float:

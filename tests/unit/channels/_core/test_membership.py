@@ -185,3 +185,20 @@ class MembershipIsASetOfPairs(RuleBasedStateMachine):
 
 
 TestMembershipIsASetOfPairs = MembershipIsASetOfPairs.TestCase
+
+
+def test_each_group_that_has_lost_its_last_member_is_told_of() -> None:
+    emptied: list[str] = []
+    membership = Membership(10, emptied.append)
+    for group, channel in [("a", "1"), ("a", "2"), ("b", "1"), ("c", "3")]:
+        membership.add(group, channel, 0)
+
+    membership.discard("a", "1")
+    assert emptied == []
+    membership.leave_all("1")
+    assert emptied == ["b"]
+    membership.discard("a", "2")
+    membership.discard("a", "2")
+    assert emptied == ["b", "a"]
+    membership.clear()
+    assert emptied == ["b", "a", "c"]

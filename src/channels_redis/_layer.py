@@ -1,0 +1,198 @@
+"""What both Redis layers are: shards, a serializer, connections on one event loop of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+
+from channels import telemetry
+from channels.layers.brokered import BrokeredChannelLayer, Registrations
+from channels.layers.inbox import Inbox
+from channels.typing import Message
+from channels_redis._connection import Client, Pool, Shard, client_of, shards
+from channels_redis._homes import Homes, Resident
+from channels_redis._lifeline import Lifeline
+from channels_redis.utils import _consistent_hash, create_pool, decode_hosts
+
+
+class ShardHealth(NamedTuple):
+    """State of one connection.
+
+    Attributes:
+        shard: Name of the shard.
+        role: ``"calls"`` or ``"reading"``.
+        is_connected: Whether it is there, as far as is known.
+        address: Where its server is, or ``None``.
+        away_for: Seconds since it broke, or 0.
+    """
+
+    shard: str
+    role: str
+    is_connected: bool
+    address: str | None
+    away_for: float
+
+    @classmethod
+    def of(cls, role: str, line: Lifeline) -> ShardHealth:
+        """Describe a connection."""
+        return cls(line.name, role, line.is_connected, line.address, line.away_for)
+
+
+class Residence(Resident, Protocol):
+    """A layer's connections on one event loop."""
+
+    registrations: Registrations
+
+    def listen(self) -> None:
+        """Read what comes for this process, from now on."""
+        ...
+
+    def health(self) -> list[ShardHealth]:
+        """Describe every connection."""
+        ...
+
+
+R = TypeVar("R", bound=Residence)
+
+
+class RedisLayer(BrokeredChannelLayer, Generic[R]):
+    """The common part of ``RedisChannelLayer`` and ``RedisPubSubChannelLayer``.
+
+    Args:
+        logger: Of the layer.
+        hosts: See ``utils.decode_hosts``; more than one means sharding. A Redis Cluster is one
+            entry ``{"cluster": [(host, port), ...], "parts": 4, ...}``.
+        prefix: Of all names in Redis.
+        serializer: Has ``serialize`` and ``deserialize``.
+        timeout: Seconds within which Redis must answer a call, connecting again included.
+        **options: See ``BrokeredChannelLayer``.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        *,
+        hosts: Any,
+        prefix: str,
+        serializer: Any,
+        timeout: float,
+        **options: Any,
+    ) -> None:
+        if not isinstance(prefix, str):
+            raise AssertionError(f"prefix must be a string, not {prefix!r}")
+        super().__init__(logger, **options)
+        self.hosts: list[dict[str, Any]] = decode_hosts(hosts)
+        self.prefix = prefix
+        self.timeout = timeout
+        self._serializer = serializer
+        self._servers: list[Shard] = shards(self.hosts, lambda index: self.create_pool(index))
+        self.ring_size: int = len(self._servers)
+        self._take_identity()
+        self._homes: Homes[R] = Homes(self._new_residence, self._find_home, self._begin_again)
+
+    def create_pool(self, index: int) -> Pool:
+        """Return a pool of redis-py that knows the server ``index`` of ``hosts``; to be overridden.
+
+        The layer asks for one whenever it connects, and takes its class and options.
+        """
+        return create_pool(self.hosts[index])
+
+    def serialize(self, message: Message) -> bytes:
+        """Return the bytes of a message.
+
+        Raises:
+            TypeError: It holds what the serializer cannot take.
+        """
+        payload: bytes = self._serializer.serialize(message)
+        return payload
+
+    def deserialize(self, message: bytes) -> Message:
+        """Return the message of these bytes."""
+        return cast("Message", self._serializer.deserialize(message))
+
+    @property
+    def _layers(self) -> dict[asyncio.AbstractEventLoop, R]:
+        """The connections, by event loop, of the loops that have some."""
+        return {home.loop: home.resident for home in self._homes.homes if not home.is_shared}
+
+    def connection(self, index: int) -> Client:
+        """Return a client of redis-py for the server ``index``; whoever asks for it closes it.
+
+        Raises:
+            RuntimeError: There is no running event loop.
+            ValueError: There is no such server.
+        """
+        asyncio.get_running_loop()
+        if not 0 <= index < len(self.hosts):
+            raise ValueError(f"there are {len(self.hosts)} hosts, none has the index {index!r}")
+        return client_of(self.create_pool(index))
+
+    def consistent_hash(self, value: str | bytes) -> int:
+        """Return the index of the shard for ``value``."""
+        return _consistent_hash(value, self.ring_size)
+
+    async def close_pools(self) -> None:
+        """Close every connection; the next call makes new ones."""
+        await self._homes.close()
+
+    def health(self) -> list[ShardHealth]:
+        """Describe every connection of this process, for health checks. No I/O; in any thread."""
+        return [state for home in self._homes.homes for state in home.resident.health()]
+
+    @abstractmethod
+    def _new_residence(self) -> R:
+        """Make the connections on the running loop, without I/O."""
+
+    @abstractmethod
+    def _take_identity(self) -> None:
+        """Be a process of its own, at the start and in a child after a fork."""
+
+    @abstractmethod
+    def _is_local(self, channel: str) -> bool:
+        """Return whether ``channel`` was made by this process."""
+
+    def _listen(self) -> None:
+        home = self._homes.settle()
+        if home.loop is asyncio.get_running_loop():
+            home.resident.listen()
+
+    def _find_home(self) -> None:
+        """Listen on the loop of another consumer, now that the home has ended."""
+        ended = asyncio.get_running_loop()
+        for box in tuple(self._hub.channels.values()):
+            if isinstance(box, Inbox) and box.loop is not ended and not box.loop.is_closed():
+                box.loop.call_soon_threadsafe(self._listen)
+                return
+
+    def _settle(self, take: Callable[[], set[str]]) -> None:
+        self._homes.call_soon(lambda here: here.registrations.settle(take()))
+
+    def _begin_again(self) -> None:
+        """Forget, in a child process, what its parent served."""
+        self._start_hub()
+        self._take_identity()
+
+    async def _join(self, group: str, channel: str) -> None:
+        was_member = channel in self._hub.membership.groups[group]
+        self._hub.join(group, channel)
+        try:
+            await self._homes.run(lambda here: here.registrations.require(group))
+        except BaseException:
+            if not was_member:
+                self._hub.leave(group, channel)
+            raise
+
+    def _read_payload(self, shard: int, payload: bytes) -> Message | None:
+        try:
+            return self.deserialize(payload)
+        except Exception as error:
+            # Whatever a serializer raises: a wrong key, an expired token, foreign bytes.
+            self._reject(shard, "payload", error)
+            return None
+
+    def _reject(self, shard: int, reason: str, error: Exception) -> None:
+        self._logger.error("Skipped what came from Redis shard %s: %s (%r)", shard, reason, error)
+        telemetry.emit(telemetry.MessageRejected(str(shard), reason))

@@ -1,0 +1,242 @@
+"""Calls to one shard: commands out in order, answers or an error in time.
+
+The order is that of the calls, also across a break: what has no answer yet is written again, in
+its old order, on the new connection. So a call must be *repeatable*, that is, do no harm when the
+server has seen it already; one that is not fails at the break. A call may carry a ``Stamp``,
+replaced by ``sender:number`` when it is written: numbers rise in the order in which the server
+executes calls, and a repeated call keeps its number, so a number that is not above the latest
+one from the same sender was seen before.
+
+A server that refuses because it is no longer the right one, or not yet, counts as a break: it
+has not executed the call, which gets a new number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import hiredis
+import redis.exceptions
+
+from channels_redis._lifeline import Command, Lifeline, Open
+from channels_redis._wire import Reply, Wire, pack
+from channels_redis.exceptions import RedisUnavailableError
+
+LAST_CHANCE: Final = 1.0
+"""Seconds that a call has at least, however long the shard has been away."""
+WATCH_INTERVAL: Final = 0.5
+"""Seconds between two looks at calls without an answer."""
+MOST_PENDING: Final = 10_000
+"""Calls without an answer; one more fails at once."""
+WRONG_SERVER: Final = frozenset(
+    {
+        "ASK",
+        "CLUSTERDOWN",
+        "LOADING",
+        "MASTERDOWN",
+        "MOVED",
+        "NOSCRIPT",
+        "READONLY",
+        "TRYAGAIN",
+    }
+)
+"""First words of refusals that another attempt, perhaps elsewhere, may turn into an answer."""
+
+
+class Stamp:
+    """Stands in a command for ``sender:number`` or, given a format, for the number within it."""
+
+    __slots__ = ("form",)
+
+    def __init__(self, form: str = "{sender}:{number}") -> None:
+        self.form = form
+
+
+STAMP: Final = Stamp()
+NUMBER: Final = Stamp("{number}")
+
+
+class Call:
+    """One command and who waits for its answer."""
+
+    __slots__ = ("answer", "command", "deadline", "number", "repeatable")
+
+    def __init__(
+        self,
+        command: Command,
+        answer: asyncio.Future[Reply],
+        *,
+        deadline: float,
+        repeatable: bool,
+    ) -> None:
+        self.command = command
+        self.answer = answer
+        self.deadline = deadline
+        self.repeatable = repeatable
+        self.number = 0
+
+
+class Link(Lifeline):
+    """Calls to one shard, on the running event loop; see ``Lifeline`` for the connection.
+
+    Args:
+        open_connection: Connects to the shard's present server.
+        name: For the log.
+        logger: Where losses and returns are said.
+        greeting: Commands for each new connection, before any other.
+        patience: Seconds without an answer after which the connection counts as broken.
+        budget: Seconds within which a call is answered or fails, or ``None`` for never. It begins
+            with the call or, if that was before, when the shard went away.
+        restored: Called after each time the connection is there, the first included.
+    """
+
+    def __init__(
+        self,
+        open_connection: Open,
+        *,
+        name: str,
+        logger: logging.Logger,
+        greeting: tuple[Command, ...] = (),
+        patience: float = 10.0,
+        budget: float | None = None,
+        restored: Callable[[], None] | None = None,
+    ) -> None:
+        super().__init__(
+            open_connection, name=name, logger=logger, greeting=greeting, patience=patience
+        )
+        self.sender: str = secrets.token_hex(8)
+        self._budget = budget
+        self._restored = restored
+        self._numbers = itertools.count(1)
+        self._pending: deque[Call] = deque()
+        self._written = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def call(self, *command: Any, repeatable: bool = True) -> asyncio.Future[Reply]:
+        """Send a command; the future gets the answer.
+
+        Raises, out of the future:
+            RedisUnavailableError: No answer within the budget, or the call may not be repeated
+                and the connection broke. It may or may not have been executed.
+            redis.exceptions.ResponseError: The server refused it.
+        """
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+        if self.is_closed or len(self._pending) >= MOST_PENDING:
+            answer.set_exception(self._error("is closed" if self.is_closed else "is overloaded"))
+            return answer
+        call = Call(command, answer, deadline=self._deadline(), repeatable=repeatable)
+        if not self._pending:
+            self._heard_at = self._loop.time()
+        self._pending.append(call)
+        if self._wire is not None:
+            self._write(call, self._wire)
+        else:
+            self.connect()
+        if self._timer is None:
+            self._watch()
+        return answer
+
+    def close(self) -> None:
+        """Close the connection for good; what has no answer fails."""
+        super().close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in self._pending:
+            self._fail(call, "is closed")
+        self._pending.clear()
+
+    def _deadline(self) -> float:
+        now = self._loop.time()
+        if self._budget is None:
+            return float("inf")
+        if self._away_since is None:
+            return now + self._budget
+        # The budget began when the shard went away: a later caller learns sooner that it has.
+        return max(self._away_since + self._budget, now + LAST_CHANCE)
+
+    def _write(self, call: Call, wire: Wire) -> None:
+        self._written += 1
+        if not call.number:
+            call.number = next(self._numbers)
+        number = call.number
+        wire.write(
+            pack(
+                *[
+                    word.form.format(sender=self.sender, number=number)
+                    if type(word) is Stamp
+                    else word
+                    for word in call.command
+                ]
+            )
+        )
+
+    def _replied(self, reply: Reply) -> None:
+        self._heard_at = self._loop.time()
+        if not self._written:
+            return
+        call = self._pending.popleft()
+        self._written -= 1
+        if not isinstance(reply, hiredis.ReplyError):
+            if not call.answer.done():
+                call.answer.set_result(reply)
+        elif str(reply).partition(" ")[0] not in WRONG_SERVER:
+            if not call.answer.done():
+                call.answer.set_exception(redis.exceptions.ResponseError(str(reply)))
+        else:
+            call.number = 0
+            self._pending.append(call)
+            self.break_off(ConnectionError(str(reply)))
+
+    def _opened(self, wire: Wire) -> None:
+        # Before the repeated calls: they may be answered by what this sends.
+        if self._restored is not None:
+            self._restored()
+        waiting = [call for call in self._pending if not call.answer.done()]
+        self._pending.clear()
+        self._written = 0
+        for call in waiting:
+            self._pending.append(call)
+            self._write(call, wire)
+
+    def _broke(self) -> None:
+        written, self._written = self._written, 0
+        for call in list(self._pending)[:written]:
+            if not call.repeatable:
+                self._fail(call, "broke off before it answered")
+
+    def _not_opened(self) -> None:
+        self._expire()
+
+    def _watch(self) -> None:
+        """Look every while after calls without an answer, as long as there are any."""
+        self._timer = None
+        if self.is_closed or not self._pending:
+            return
+        self._expire()
+        if self._written and self._loop.time() - self._heard_at > self._patience:
+            self.break_off(TimeoutError(f"no answer for {self._patience:g} s"))
+        self._timer = self._loop.call_later(WATCH_INTERVAL, self._watch)
+
+    def _expire(self) -> None:
+        now = self._loop.time()
+        for call in self._pending:
+            if call.deadline <= now:
+                self._fail(call, f"did not answer within {self._budget:g} s")
+        if self._wire is None:
+            self._pending = deque(call for call in self._pending if not call.answer.done())
+
+    def _fail(self, call: Call, what: str) -> None:
+        if not call.answer.done():
+            call.answer.set_exception(self._error(what))
+            # Who no longer waits need not be told of by the event loop.
+            call.answer.exception()
+
+    def _error(self, what: str) -> RedisUnavailableError:
+        why = f": {self._why}" if self._why is not None and self._wire is None else ""
+        return RedisUnavailableError(f"Redis shard {self.name} {what}{why}")

@@ -1,0 +1,153 @@
+"""A connection to one shard that listens to topics and, after a break, to all of them again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import hiredis
+
+from channels_redis._lifeline import Lifeline, Open
+from channels_redis._wire import Reply, Wire, pack
+
+BATCH: Final = 500
+"""Most topics in one command."""
+PING_INTERVAL: Final = 2.5
+"""Seconds between two questions whether the server is there."""
+
+Arrived = Callable[[str, bytes], None]
+Subscription = tuple[str, str]
+"""The first part of a verb, and a topic or a pattern."""
+
+
+class Kinds:
+    """First parts of the verbs of a subscription."""
+
+    TOPIC: Final = ""
+    PATTERN: Final = "P"
+    SHARDED: Final = "S"
+
+
+CONFIRMED: Final = {b"subscribe": "", b"psubscribe": "P", b"ssubscribe": "S"}
+ARRIVED: Final = {b"message": 1, b"smessage": 1, b"pmessage": 2}
+"""Where the topic stands in what arrived; its payload follows."""
+
+
+class Subscriber(Lifeline):
+    """Listens to topics of one shard.
+
+    Args:
+        open_connection: Connects to the shard's present server.
+        name: For the log.
+        logger: Where losses and returns are said.
+        patience: Seconds without a sign of life after which the connection counts as broken.
+        arrived: Called with the topic and the payload of each message.
+        restored: Called when, after a break, every topic is listened to again.
+        broke: Called when the connection broke; what is sent from now on is missed.
+    """
+
+    def __init__(
+        self,
+        open_connection: Open,
+        *,
+        name: str,
+        logger: logging.Logger,
+        arrived: Arrived,
+        restored: Callable[[], None],
+        broke: Callable[[], None],
+        patience: float = 10.0,
+    ) -> None:
+        super().__init__(open_connection, name=name, logger=logger, patience=patience)
+        self._arrived = arrived
+        self._restored = restored
+        self._on_break = broke
+        # What is listened to, or is to be, and who waits for the first confirmation.
+        self._wanted: dict[Subscription, asyncio.Future[None]] = {}
+        self._unconfirmed: set[Subscription] = set()
+        self._is_restoring = False
+        self._pings: asyncio.TimerHandle | None = None
+
+    @property
+    def topics(self) -> list[str]:
+        """What is listened to, or about to be."""
+        return [topic for _, topic in self._wanted]
+
+    def subscribe(self, kind: str, topic: str) -> asyncio.Future[None]:
+        """Listen to a topic; the future is done when the server has confirmed it."""
+        subscription = (kind, topic)
+        confirmed = self._wanted.get(subscription)
+        if confirmed is None:
+            confirmed = self._wanted[subscription] = self._loop.create_future()
+            if self._wire is not None:
+                self._wire.write(pack(f"{kind}SUBSCRIBE", topic))
+            else:
+                self.connect()
+        return confirmed
+
+    def unsubscribe(self, kind: str, topic: str) -> None:
+        """Listen to a topic no more."""
+        confirmed = self._wanted.pop((kind, topic), None)
+        if confirmed is not None:
+            confirmed.cancel()
+            self._unconfirmed.discard((kind, topic))
+            if self._wire is not None:
+                self._wire.write(pack(f"{kind}UNSUBSCRIBE", topic))
+
+    def close(self) -> None:
+        """Close the connection for good."""
+        super().close()
+        if self._pings is not None:
+            self._pings.cancel()
+        for confirmed in self._wanted.values():
+            confirmed.cancel()
+
+    def _opened(self, wire: Wire) -> None:
+        self._unconfirmed = set(self._wanted)
+        by_kind: dict[str, list[str]] = {}
+        for kind, topic in self._wanted:
+            by_kind.setdefault(kind, []).append(topic)
+        for kind, topics in by_kind.items():
+            for start in range(0, len(topics), BATCH):
+                wire.write(pack(f"{kind}SUBSCRIBE", *topics[start : start + BATCH]))
+        self._ping()
+
+    def _broke(self) -> None:
+        if self._pings is not None:
+            self._pings.cancel()
+        if not self._is_restoring:
+            self._is_restoring = True
+            self._on_break()
+
+    def _ping(self) -> None:
+        if self._wire is None:
+            return
+        if self._loop.time() - self._heard_at > self._patience:
+            self.break_off(TimeoutError(f"no sign of life for {self._patience:g} s"))
+            return
+        self._wire.write(pack("PING"))
+        self._pings = self._loop.call_later(PING_INTERVAL, self._ping)
+
+    def _replied(self, reply: Reply) -> None:
+        self._heard_at = self._loop.time()
+        if isinstance(reply, hiredis.ReplyError):
+            self.break_off(ConnectionError(str(reply)))
+        elif isinstance(reply, list):
+            kind = reply[0]
+            if (at := ARRIVED.get(kind)) is not None:
+                self._arrived(reply[at].decode(errors="replace"), reply[at + 1])
+            elif kind in CONFIRMED:
+                self._confirmed((CONFIRMED[kind], reply[1].decode()))
+            elif kind == b"sunsubscribe" and ("S", reply[1].decode()) in self._wanted:
+                # Not asked for: the slot of the topic has moved to another server.
+                self.break_off(ConnectionError("the topics of this shard have moved"))
+
+    def _confirmed(self, subscription: Subscription) -> None:
+        confirmed = self._wanted.get(subscription)
+        if confirmed is not None and not confirmed.done():
+            confirmed.set_result(None)
+        self._unconfirmed.discard(subscription)
+        if self._is_restoring and not self._unconfirmed:
+            self._is_restoring = False
+            self._restored()
