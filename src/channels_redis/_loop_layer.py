@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -66,6 +67,7 @@ class RedisLoopLayer:
         self.bells: dict[str, set[asyncio.Event]] = {}
         self.readers: list[InboxReader] = []
         self._keepers: list[asyncio.Task[None]] = []
+        self._reached: set[int] = set()
         # How far each server's clock, in ms, is ahead of this loop's.
         self._ahead: dict[int, float] = {}
 
@@ -82,7 +84,7 @@ class RedisLoopLayer:
                     self._layer.options,
                     logger=self._logger,
                     arrived=self._arrived_from(index),
-                    restored=returned.set,
+                    restored=functools.partial(self._restored, index, returned),
                 )
             )
             self._keepers.append(asyncio.create_task(self._keep(index, returned)))
@@ -139,6 +141,12 @@ class RedisLoopLayer:
 
         return take
 
+    def _restored(self, index: int, returned: asyncio.Event) -> None:
+        if index in self._reached:
+            self._layer.returned()
+        self._reached.add(index)
+        returned.set()
+
     async def _keep(self, index: int, returned: asyncio.Event) -> None:
         """Keep this process known to a shard, and all its memberships once it was away."""
         options = self._layer.options
@@ -148,8 +156,6 @@ class RedisLoopLayer:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                if returned.is_set() and registered_at:
-                    self._layer.returned()
                 if returned.is_set() or loop.time() - registered_at > options.group_expiry / 3000:
                     returned.clear()
                     registered_at = loop.time()
