@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/chromium.sh
+tools/redis.sh
 
 if [ $# -gt 0 ]; then
     exec .venv/bin/python -m pytest "$@"
@@ -10,8 +11,8 @@ fi
 
 # These start servers and browsers of their own and have the machine to themselves.
 alone=()
-ignored=(--ignore=tests/compat)
-for folder in tests/integration tests/servers tests/browser tests/examples; do
+ignored=(--ignore=tests/compat --ignore=tests/faults)
+for folder in tests/integration tests/browser tests/examples; do
     if [ -d "$folder" ]; then
         alone+=("$folder")
         ignored+=("--ignore=$folder")

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -25,9 +27,61 @@ Pool = ConnectionPool
 RedisError = redis.exceptions.RedisError
 ResponseError = redis.exceptions.ResponseError
 
+FRESH: Final = 0.2
+"""Seconds for which what was learnt of a cluster is believed."""
 DEFAULT_PARTS: Final = 4
 OPTIONS: Final[Mapping[str, Any]] = {"protocol": 2, "health_check_interval": 0}
 """What the wire needs, whatever the site's options say."""
+
+
+class Cluster:
+    """Which server of a Redis Cluster holds a slot.
+
+    Args:
+        options: ``cluster``, pairs of host and port, and options of redis-py for every server.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._start = [(host, int(port)) for host, port in options["cluster"]]
+        others = {key: value for key, value in options.items() if key not in ("cluster", "parts")}
+        self._options = others | {"protocol": 2}
+        self._nodes: dict[int, ClusterNode] = {}
+        self._loaded_at = 0.0
+        self._loading: weakref.WeakKeyDictionary[
+            asyncio.AbstractEventLoop, asyncio.Task[dict[int, ClusterNode]]
+        ] = weakref.WeakKeyDictionary()
+
+    async def connection_to(self, slot: int) -> Connection:
+        """Return a connection, yet to be made, to the present master of ``slot``."""
+        if time.monotonic() - self._loaded_at > FRESH:
+            loop = asyncio.get_running_loop()
+            loading = self._loading.get(loop)
+            if loading is None or loading.done():
+                loading = self._loading[loop] = loop.create_task(self._load())
+            self._nodes = await asyncio.shield(loading)
+            self._loaded_at = time.monotonic()
+        node = self._nodes.get(slot)
+        if node is None:
+            raise redis.exceptions.ConnectionError(f"no server of the cluster holds slot {slot}")
+        return node.connection_class(**node.connection_kwargs)
+
+    async def close(self) -> None:
+        """Stop asking, on the running loop."""
+        loading = self._loading.pop(asyncio.get_running_loop(), None)
+        if loading is not None and not loading.done():
+            # In the middle of it redis-py would leave sockets behind.
+            await asyncio.wait([loading], timeout=1)
+            loading.cancel()
+
+    async def _load(self) -> dict[int, ClusterNode]:
+        nodes = [ClusterNode(host, port) for host, port in self._start]
+        cluster = RedisCluster(startup_nodes=nodes, **self._options)
+        try:
+            await cluster.nodes_manager.initialize()
+            return {slot: holders[0] for slot, holders in cluster.nodes_manager.slots_cache.items()}
+        finally:
+            await cluster.nodes_manager.aclose("startup_nodes")
+            await cluster.nodes_manager.aclose()
 
 
 class Shard:
@@ -36,7 +90,7 @@ class Shard:
     Args:
         tag: Hash tag of its keys.
         pool: Makes a pool that knows the server; asked anew for each connection.
-        cluster: Options of a Redis Cluster, in place of ``pool``.
+        cluster: Knows the server, in place of ``pool``.
     """
 
     def __init__(
@@ -44,7 +98,7 @@ class Shard:
         tag: str,
         *,
         pool: Callable[[], ConnectionPool] | None = None,
-        cluster: Mapping[str, Any] | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.tag = tag
         self._pool = pool
@@ -55,6 +109,11 @@ class Shard:
         """Whether its server is the master of a slot."""
         return self._cluster is not None
 
+    async def close(self) -> None:
+        """Stop looking for its server, on the running loop."""
+        if self._cluster is not None:
+            await self._cluster.close()
+
     async def open(self) -> asyncio.StreamWriter:
         """Connect to the present server.
 
@@ -62,25 +121,15 @@ class Shard:
             redis.exceptions.RedisError: It cannot be found, or refuses.
             OSError: It cannot be reached.
         """
-        if self._pool is None:
-            return await self._open_in_cluster(self._cluster or {})
-        pool = self._pool()
+        if self._cluster is not None:
+            return await _take_over(await self._cluster.connection_to(slot(self.tag)))
+        pool = cast("Callable[[], ConnectionPool]", self._pool)()  # the other of the two
         pool.connection_kwargs.update(OPTIONS, retry=Retry(NoBackoff(), 0))
+        connection = pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            return await _take_over(pool.make_connection())  # type: ignore[no-untyped-call]
+            return await _take_over(connection)
         finally:
-            await _close(pool)
-
-    async def _open_in_cluster(self, options: Mapping[str, Any]) -> asyncio.StreamWriter:
-        nodes = [ClusterNode(host, port) for host, port in options["cluster"]]
-        rest = {key: value for key, value in options.items() if key not in ("cluster", "parts")}
-        cluster = RedisCluster(startup_nodes=nodes, **(rest | {"protocol": 2}))
-        try:
-            await cluster.initialize()
-            node = cluster.nodes_manager.get_node_from_slot(slot(self.tag))
-            return await _take_over(node.connection_class(**node.connection_kwargs))
-        finally:
-            await cluster.aclose()
+            _close_sentinels(pool)
 
 
 def shards(
@@ -104,8 +153,9 @@ def shards(
         raise ValueError(
             f"a Redis Cluster is the only entry of 'hosts'; expected 1 entry, got {len(hosts)}"
         )
+    cluster = Cluster(hosts[0])
     tags = spread_tags(int(hosts[0].get("parts", DEFAULT_PARTS)))
-    return [Shard(tag, cluster=hosts[0]) for tag in tags]
+    return [Shard(tag, cluster=cluster) for tag in tags]
 
 
 def client_of(pool: Pool) -> Client:
@@ -127,8 +177,13 @@ async def _take_over(connection: Connection) -> asyncio.StreamWriter:
     return writer
 
 
-async def _close(pool: ConnectionPool) -> None:
-    await pool.disconnect()
+def _close_sentinels(pool: ConnectionPool) -> None:
+    """Close, in the background, the connections that were asked where the master is."""
     if isinstance(pool, SentinelConnectionPool):
         for sentinel in pool.sentinel_manager.sentinels:
-            await sentinel.aclose()
+            closing = asyncio.ensure_future(sentinel.aclose())
+            _closing.add(closing)
+            closing.add_done_callback(_closing.discard)
+
+
+_closing: set[asyncio.Future[None]] = set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import hiredis
@@ -140,6 +140,10 @@ class Lifeline:
             delay = min(max(FIRST_DELAY, 2 * delay), LONGEST_DELAY)
             await asyncio.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311 - no secret
         self._opening = None
+        if self.is_closed:
+            # redis-py may take a cancellation for a fault, and try again.
+            wire.close()
+            return
         self._wire = wire
         self._heard_at = now = self._loop.time()
         if self._has_connected and self._away_since is not None:
@@ -164,6 +168,19 @@ class Lifeline:
             raise
         wire.hand_over(self._replied, self._lost)
         return wire
+
+
+async def close_all(lines: Iterable[Lifeline]) -> None:
+    """Close connections for good, and those that are just being made."""
+    openings = []
+    for line in lines:
+        if line._opening is not None:
+            openings.append(line._opening)
+        line.close()
+    if openings:
+        await asyncio.wait(openings)
+    # The event loop closes a socket in its next turn.
+    await asyncio.sleep(0)
 
 
 def _require_success(answer: Reply | Exception) -> None:

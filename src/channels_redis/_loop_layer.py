@@ -14,6 +14,7 @@ from channels.layers.brokered import Registrations
 from channels_redis._connection import RedisError, Shard
 from channels_redis._keys import Keys
 from channels_redis._layer import ShardHealth
+from channels_redis._lifeline import close_all
 from channels_redis._node import BATCH, InboxReader, NodeOptions, ShardNode
 
 LONGEST_BEAT: Final = 5.0
@@ -101,10 +102,12 @@ class RedisLoopLayer:
         for keeper in self._keepers:
             keeper.cancel()
         for reader in self.readers:
-            reader.close()
-        for node in self.nodes:
-            node.link.close()
+            reader.stop()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+        for shard, _ in self._layer.shards:
+            await shard.close()
+        links = [reader.link for reader in self.readers]
+        await close_all([*links, *(node.link for node in self.nodes)])
 
     def ring(self, channel: str) -> None:
         """Have the readers of a normal channel look for messages."""

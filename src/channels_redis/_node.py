@@ -257,10 +257,9 @@ class InboxReader:
         )
         self._task = asyncio.create_task(self._read())
 
-    def close(self) -> None:
+    def stop(self) -> None:
         """Stop reading."""
         self._task.cancel()
-        self.link.close()
 
     async def _read(self) -> None:
         seen = LatestNumbers()

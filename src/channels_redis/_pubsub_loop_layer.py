@@ -11,6 +11,7 @@ from typing import Any, Final
 from channels.layers.brokered import Registrations
 from channels_redis._connection import RedisError, ResponseError, Shard
 from channels_redis._layer import ShardHealth
+from channels_redis._lifeline import close_all
 from channels_redis._link import Link
 from channels_redis._subscriber import Kinds, Subscriber
 from channels_redis.exceptions import RedisUnavailableError
@@ -90,14 +91,12 @@ class RedisPubSubLoopLayer:
                 name=shard.tag,
                 logger=logger,
                 budget=layer.budget,
-                # The same topic is on another server after a slot has moved.
             )
             for shard in layer.shards
         ]
         self._shards: list[RedisSingleShardConnection] = []
         self._beats: list[asyncio.Task[None]] = []
         self._heard: dict[int, float] = {}
-        self._patterns: dict[str, asyncio.Future[None]] = {}
         self._in_cluster = layer.shards[0].is_in_cluster
         # Whether groups have sharded topics; unknown before the first use of a cluster.
         self._is_sharded: bool | None = None if self._in_cluster else False
@@ -130,9 +129,10 @@ class RedisPubSubLoopLayer:
         """Close every connection."""
         for beat in self._beats:
             beat.cancel()
-        for line in (*self._links, *self._shards):
-            line.close()
         await asyncio.gather(*self._beats, return_exceptions=True)
+        for shard in self._layer.shards:
+            await shard.close()
+        await close_all([*self._links, *self._shards])
 
     def publish(self, topic: str, payload: bytes) -> asyncio.Future[Any]:
         """Send to a channel. Never twice, so it fails if the connection breaks meanwhile."""
@@ -148,12 +148,9 @@ class RedisPubSubLoopLayer:
         verb = "SPUBLISH" if is_sharded else "PUBLISH"
         await self._links[index].call(verb, self._tagged(index, topic), payload, repeatable=False)
 
-    async def require_pattern(self, pattern: str) -> None:
-        """Return when every channel whose name fits ``pattern`` is listened to."""
-        # In a cluster every server passes such messages on to every other.
-        shards = self._shards[:1] if self._in_cluster else self._shards
-        for shard in shards:
-            await self._confirmed(shard.subscribe(Kinds.PATTERN, pattern))
+    async def require_pattern(self, index: int, pattern: str) -> None:
+        """Return when every channel of a shard whose name fits ``pattern`` is listened to."""
+        await self._confirmed(self._shards[index].subscribe(Kinds.PATTERN, pattern))
 
     async def require_channel(self, channel: str) -> None:
         """Return when a channel that is read in many processes is listened to here."""

@@ -93,9 +93,13 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
             RedisUnavailableError: Redis did not answer in time.
         """
         start = f"{self.prefix}{prefix}{self._node}"
+        shard = self.consistent_hash(start)
         self._listen()
-        await self._homes.run(lambda here: here.require_pattern(f"{_escape(start)}*"))
-        return f"{start}{uuid.uuid4().hex[:16]}"
+        await self._homes.run(lambda here: here.require_pattern(shard, f"{_escape(start)}*"))
+        # All of them on one shard, where the pattern is listened to.
+        while self.consistent_hash(name := f"{start}{uuid.uuid4().hex[:16]}") != shard:
+            pass
+        return name
 
     async def send(self, channel: str, message: Message) -> None:
         """Publish ``message`` for whoever reads ``channel`` now. One round trip.

@@ -23,6 +23,7 @@ pass by design is set to ``None`` there, with the reason beside it.
 Attributes of the suites:
     arrival: Seconds within which a message that was sent is received.
     silence: Seconds without a message that prove that none comes.
+    hearing: Seconds after which a broker has heard of a reader.
     expires_memberships: A membership that nobody refreshes ends after ``group_expiry``.
     expires_memberships_of_unread_channels: A channel whose message expired unread has left its
         groups.

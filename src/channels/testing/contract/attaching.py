@@ -89,6 +89,7 @@ class AttachingLayerContract(LayerContract):
         capacity = layer.get_capacity(consumer.channel)
         for n in range(capacity):
             await layer.send(consumer.channel, tick(n))
+        await self.settle(layer)
 
         with pytest.raises(ChannelFull):
             await layer.send(consumer.channel, tick("too many"))
@@ -136,6 +137,7 @@ class AttachingLayerContract(LayerContract):
         await layer.group_add(group, consumer.channel)
         await layer.send(consumer.channel, tick(1))
 
+        await self.settle(layer)
         await layer.flush()
         await layer.group_send(group, tick(2))
         await layer.send(consumer.channel, tick(3))

@@ -27,8 +27,10 @@ class LayerContract:
     Attributes:
         arrival: Seconds within which a message that was sent is received.
         silence: Seconds without a message that prove that none comes.
+        hearing: Seconds after which a broker has heard of a reader.
     """
 
+    hearing: ClassVar[float] = 0.01
     arrival: ClassVar[float] = 10.0
     silence: ClassVar[float] = 0.05
 
@@ -57,11 +59,13 @@ class LayerContract:
     async def reader(self, layer: Any, channel: str) -> AsyncIterator[asyncio.Task[Any]]:
         """Have a task wait for a message of ``channel``; cancel it at the end."""
         task = asyncio.create_task(self.receive(layer, channel))
-        # A turn for the task to begin, and a moment for a broker to hear of it.
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.hearing)
         yield task
         task.cancel()
         await asyncio.wait([task])
+
+    async def settle(self, layer: Any) -> None:
+        """Return when what was sent has reached its process; override it where that takes time."""
 
     async def pass_time(self, seconds: float) -> None:
         """Let time pass for the layer; override it where the layer's clock can be moved."""
