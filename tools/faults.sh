@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Real faults of real Redis servers under a chat. Arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/redis.sh
+exec .venv/bin/python -m pytest -q tests/faults "$@"
