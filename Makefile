@@ -1,6 +1,6 @@
 # The only door. A recipe is one line; anything longer is a script in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint fix compat matrix bench soak docs dist lock
+.PHONY: help setup demo test quick lint fix compat matrix bench soak faults docs dist lock
 PYTHON ?= python3
 PROJECT := pyproject.toml tools/setup.sh requirements/build.txt
 
@@ -35,6 +35,9 @@ bench: .venv/.dev ## micro benchmarks
 
 soak: .venv/.dev ## many connections, and nothing left of them
 	@tools/soak.sh $(ARGS)
+
+faults: .venv/.dev ## real faults of real Redis servers under a chat
+	@tools/faults.sh $(ARGS)
 
 docs: .venv/.dev ## the documentation, and its examples as tests
 	@tools/docs.sh

@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# Open and close many connections through the ASGI application and see that nothing stays.
+# See that nothing stays: of many connections through the ASGI application, and of joins, sends and
+# leaves over Redis (for SECONDS_OVER_REDIS seconds a layer). Arguments go to the first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec .venv/bin/python benchmarks/soak.py "$@"
+tools/redis.sh
+.venv/bin/python benchmarks/soak.py "$@"
+exec .venv/bin/python benchmarks/redis_soak.py --seconds "${SECONDS_OVER_REDIS:-30}"

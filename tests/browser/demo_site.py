@@ -36,13 +36,20 @@ def free_port() -> int:
 
 
 class DemoSite:
-    """``run.py`` in a process of its own, with a database and a port of its own."""
+    """``run.py`` in a process of its own, with a port of its own.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where its database is; several may share one.
+        name: Of its log.
+        **environment: Beyond that of the tests.
+    """
+
+    def __init__(self, folder: Path, name: str = "server", **environment: str) -> None:
         self.folder = folder
+        self._environment = environment
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = folder / "server.log"
+        self.log = folder / f"{name}.log"
         self._server: subprocess.Popen[bytes] | None = None
         self._cookies: dict[str, str] = {}
 
@@ -61,6 +68,7 @@ class DemoSite:
             **{name: value for name, value in os.environ.items() if not name.startswith("DJANGO")},
             "DEMO_DATABASE": str(self.folder / "demo.sqlite3"),
             "PYTHONDONTWRITEBYTECODE": "1",
+            **self._environment,
             **environment,
         }
         with self.log.open("wb") as log:

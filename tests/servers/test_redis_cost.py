@@ -1,0 +1,162 @@
+"""What joining, sending and leaving cost in commands, whatever the size of the group.
+
+A layer stands for a process here: each has its own inbox and its own memberships. The table is in
+docs/reference/redis-cost.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from channels_redis import _loop_layer, _pubsub_loop_layer
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from tests.servers.engines import Engine, Server
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "redis-cost.md"
+BACKENDS = {"core": RedisChannelLayer, "pubsub": RedisPubSubChannelLayer}
+OWN = {"INFO", "CONFIG|RESETSTAT", "CLIENT|SETINFO", "SELECT"}
+"""Commands of whoever counts."""
+
+
+class Counting:
+    """Counts the commands that a server executes, those inside scripts included."""
+
+    def __init__(self, server: Server) -> None:
+        self._client = server.client()
+
+    def restart(self) -> None:
+        """Count from here."""
+        self._client.config_resetstat()
+
+    def calls(self) -> Counter[str]:
+        """Return how often each command was executed since."""
+        stats = self._client.info("commandstats")
+        counts = {
+            name.removeprefix("cmdstat_").upper(): each["calls"] for name, each in stats.items()
+        }
+        return Counter({name: count for name, count in counts.items() if name not in OWN})
+
+    def close(self) -> None:
+        """Let the server go."""
+        self._client.close()
+
+
+class Crowd:
+    """The members of one group in several processes.
+
+    Args:
+        layers: One for each process.
+        members: How many in all.
+    """
+
+    def __init__(self, layers: list[Any], members: int) -> None:
+        self._layers = layers
+        self._members = members
+        self._channels: list[tuple[Any, str, Any]] = []
+        self._missing = 0
+        self._all_have_it = asyncio.Event()
+
+    async def sit_down(self) -> None:
+        """Attach every member to its process."""
+        for number in range(self._members):
+            layer = self._layers[number % len(self._layers)]
+            channel = await layer.new_channel()
+            self._channels.append((layer, channel, layer.attach(channel, self._note)))
+        await asyncio.sleep(0.1)
+
+    async def join(self) -> None:
+        """Have everyone join."""
+        for layer, channel, _ in self._channels:
+            await layer.group_add("room", channel)
+
+    async def send(self) -> None:
+        """Send one message and wait until every member has it."""
+        self._missing = self._members
+        await self._layers[0].group_send("room", {"type": "line", "text": "hello"})
+        async with asyncio.timeout(10):
+            await self._all_have_it.wait()
+        # The readers delete what they have read.
+        await asyncio.sleep(0.05)
+
+    async def leave(self) -> None:
+        """Have everyone leave."""
+        for layer, channel, _ in self._channels:
+            layer.detach(channel)
+        await asyncio.sleep(0.05)
+
+    def _note(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._all_have_it.set()
+
+
+@pytest.fixture
+def counting(engine_of: Callable[[str], Engine]) -> Any:
+    counting = Counting(engine_of("single").servers[0])
+    yield counting
+    counting.close()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    # Signs of life are not what is counted.
+    monkeypatch.setattr(_loop_layer, "LONGEST_BEAT", 1000)
+    monkeypatch.setattr(_pubsub_loop_layer, "BEAT", 1000)
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+async def crowd_of(
+    backend: str, engine_of: Callable[[str], Engine]
+) -> AsyncIterator[Callable[[int, int], Crowd]]:
+    layers: list[Any] = []
+
+    def crowd(processes: int, members: int) -> Crowd:
+        options = {"prefix": f"asgi-cost-{members}", "expiry": 3600}
+        layers.extend(
+            BACKENDS[backend](engine_of("single").hosts, **options) for _ in range(processes)
+        )
+        return Crowd(layers[-processes:], members)
+
+    yield crowd
+    for layer in layers:
+        await layer.close_pools()
+
+
+async def costs(crowd: Crowd, counting: Counting) -> dict[str, Counter[str]]:
+    """Return the commands for joining, one message and leaving, without waiting reads."""
+    await crowd.sit_down()
+    result = {}
+    for name, act in (("join", crowd.join), ("send", crowd.send), ("leave", crowd.leave)):
+        counting.restart()
+        await act()
+        result[name] = counting.calls()
+    return result
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+async def test_cost_does_not_grow_with_the_members_and_is_what_the_document_says(
+    crowd_of: Callable[[int, int], Crowd], counting: Counting, backend: str, processes: int
+) -> None:
+    seen = {}
+    for members in (processes, 100, 10_000):
+        by_act = await costs(crowd_of(processes, members), counting)
+        # A read that waits is executed when it began, which may be before.
+        seen[members] = {
+            act: sum(count for name, count in calls.items() if name not in ("XREAD", "PING"))
+            for act, calls in by_act.items()
+        }
+
+    few, some, many = seen.values()
+    assert few == some == many
+    row = f"| {backend} | {processes} | {few['join']} | {few['send']} | {few['leave']} |"
+    assert row in re.sub(r" +", " ", DOCUMENT.read_text()), f"the document lacks {row}"
