@@ -216,6 +216,8 @@ def _for_json(value: Any) -> Any:
 def _for_msgpack(value: Any) -> Any:
     if isinstance(value, Promise):
         return str(value)
+    if isinstance(value, int):
+        raise OverflowError(f"a message in msgpack holds integers of 64 bits, not {value}")
     # A subclass such as datetime comes before its base, date.
     for code, (kind, write, _) in EXTENSIONS.items():
         if isinstance(value, kind):
