@@ -1,6 +1,6 @@
 # The only door. A recipe is one line; anything longer is a script in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint fix compat matrix bench soak faults brokers docs dist lock
+.PHONY: help setup demo test quick lint fix compat matrix bench soak faults brokers conformance fuzz docs dist lock
 PYTHON ?= python3
 PROJECT := pyproject.toml tools/setup.sh requirements/build.txt
 
@@ -41,6 +41,12 @@ faults: .venv/.dev ## real faults of real Redis servers under a chat
 
 brokers: .venv/.dev ## the Redis tests with each redis-py, and on Valkey
 	@.venv/bin/python tools/brokers.py
+
+conformance: .venv/.dev ## the Autobahn WebSocket test suite against our server
+	@tools/conformance.sh $(ARGS)
+
+fuzz: .venv/.dev ## feed the parsers anything, for TIME seconds each
+	@tools/fuzz.sh $(TIME)
 
 docs: .venv/.dev ## the documentation, and its examples as tests
 	@tools/docs.sh

@@ -35,12 +35,26 @@ class LayerConfig(NamedTuple):
 class ChannelsSettings(NamedTuple):
     """The ``CHANNELS`` setting with its defaults.
 
-    ``disconnect_grace`` is in seconds; ``sync_threads`` is the most threads that serve sync code.
+    Times are in seconds, ``message_rate`` in messages a second; ``None`` is no limit.
+    ``docs/reference/settings.md`` says what each is.
     """
 
     check_origin: bool = True
     disconnect_grace: float = 10.0
     sync_threads: int = 8
+    max_frame_bytes: int = 1024 * 1024
+    max_message_bytes: int = 1024 * 1024
+    max_connections: int = 10_000
+    header_timeout: float = 10.0
+    handshake_timeout: float = 10.0
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    outbox_frames: int = 100
+    outbox_bytes: int = 1024 * 1024
+    message_rate: float | None = None
+    idle_timeout: float | None = None
+    max_connections_per_user: int | None = None
+    max_connections_per_address: int | None = None
 
 
 def parse_layers(raw: object) -> tuple[dict[str, LayerConfig], list[Problem]]:
@@ -162,21 +176,46 @@ class Rule(NamedTuple):
     expected: str
 
 
-RULES: Final[Mapping[str, Rule]] = {
-    "CHECK_ORIGIN": Rule(lambda value: isinstance(value, bool), "True or False"),
-    "DISCONNECT_GRACE": Rule(
-        lambda value: _is_number(value) and value > 0,  # type: ignore[operator]
-        "a number of seconds above 0",
-    ),
-    "SYNC_THREADS": Rule(
-        lambda value: type(value) is int and value > 0, "a whole number of threads above 0"
-    ),
-}
-KNOWN: Final = ", ".join(RULES)
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _above_0(what: str) -> Rule:
+    return Rule(
+        lambda value: _is_number(value) and value > 0,  # type: ignore[operator]
+        f"a number of {what} above 0",
+    )
+
+
+def _whole(what: str) -> Rule:
+    return Rule(lambda value: type(value) is int and value > 0, f"a whole number of {what} above 0")
+
+
+def _or_none(rule: Rule) -> Rule:
+    return Rule(
+        lambda value: value is None or rule.accepts(value), f"{rule.expected}, or None for no limit"
+    )
+
+
+RULES: Final[Mapping[str, Rule]] = {
+    "CHECK_ORIGIN": Rule(lambda value: isinstance(value, bool), "True or False"),
+    "DISCONNECT_GRACE": _above_0("seconds"),
+    "SYNC_THREADS": _whole("threads"),
+    "MAX_FRAME_BYTES": _whole("bytes"),
+    "MAX_MESSAGE_BYTES": _whole("bytes"),
+    "MAX_CONNECTIONS": _whole("connections"),
+    "HEADER_TIMEOUT": _above_0("seconds"),
+    "HANDSHAKE_TIMEOUT": _above_0("seconds"),
+    "PING_INTERVAL": _or_none(_above_0("seconds")),
+    "PING_TIMEOUT": _or_none(_above_0("seconds")),
+    "OUTBOX_FRAMES": _whole("frames"),
+    "OUTBOX_BYTES": _whole("bytes"),
+    "MESSAGE_RATE": _or_none(_above_0("messages a second")),
+    "IDLE_TIMEOUT": _or_none(_above_0("seconds")),
+    "MAX_CONNECTIONS_PER_USER": _or_none(_whole("connections")),
+    "MAX_CONNECTIONS_PER_ADDRESS": _or_none(_whole("connections")),
+}
+KNOWN: Final = ", ".join(RULES)
 
 
 def _default_sync_threads() -> int:

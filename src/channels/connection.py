@@ -1,129 +1,46 @@
 """One connection: events from the client and from the channel layer, one at a time.
 
-The client is read by a pump, a task that holds one event ahead of the handler and then stops
-reading, so that back-pressure reaches the socket. A channel layer with a hub puts messages into
-an inbox; any other layer gets a pump too. The loop takes an event only when it dispatches it.
+The client's events come from a source (``sources``) that holds one ahead of the handler and then
+stops reading, so that back-pressure reaches the socket. A channel layer with a hub puts messages
+into an inbox; any other layer gets a pump. The loop takes an event only when it dispatches it.
 
 A client that leaves must not wait behind a slow handler for ever. Once its disconnect has been
 read, each handler has ``disconnect_grace`` seconds; then the log says where it waits and it is
 cancelled. If the handler was slow for that long already, the pump reads one event further, so
 that a disconnect behind an unread frame is found.
+
+A group message of type ``websocket.send`` or ``websocket.close`` goes to the client without a
+handler. Where the server's socket takes such broadcasts itself, an idle connection hands it over
+from within the fan-out; else, or while a handler runs, it waits its turn in the inbox. What comes
+before the accept goes out right behind it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from asgiref.sync import async_to_sync
 
 from channels import telemetry
+from channels._core.broadcast import SEND, Broadcast
 from channels._core.session import Session, State
 from channels.diagnosis import where_it_waits
 from channels.exceptions import StopConsumer
 from channels.lanes import parent_executor, set_parent_executor
+from channels.layers.inbox import Inbox
+from channels.sources import LOOK_AHEAD, Direct, DirectSocket, Pump, Source, is_method_of
 from channels.typing import Event, Receive, Send
 from channels.utils import name_that_thing
 
 DISCONNECT: Final = "websocket.disconnect"
-LOOK_AHEAD: Final = 10
-"""Unread events, and turns of the event loop, within which a failed send must be explained."""
+OPEN: Final = State.OPEN
+MOST_HELD: Final = 100
+"""Broadcasts that may wait for the accept."""
 
 logger: logging.Logger = logging.getLogger("django.channels.consumer")
-
-
-class Source(Protocol):
-    """Where events come from."""
-
-    def take(self) -> Event | None:
-        """Remove and return the next event, or ``None``; raise what ended the source."""
-        ...
-
-
-class Pump:
-    """Reads a source in a task of its own, one event ahead.
-
-    Args:
-        receive: Gives the next event.
-        arrived: Called with each event as soon as it is read.
-        ahead: Read the next event while the last one is being handled. Otherwise what has not
-            been handled when the connection ends has not been read either.
-        patience: Seconds after which one more event is read although one is unhandled, or
-            ``None`` for never.
-    """
-
-    def __init__(
-        self,
-        receive: Receive,
-        arrived: Callable[[Event], None],
-        *,
-        ahead: bool = True,
-        patience: float | None = None,
-    ) -> None:
-        self._receive = receive
-        self._arrived = arrived
-        self._ahead = ahead
-        self._patience = patience
-        self._events: deque[Event] = deque()
-        self._room: asyncio.Future[None] | None = None
-        self._error: BaseException | None = None
-        self._task = asyncio.create_task(self._run())
-
-    def take(self) -> Event | None:
-        """Remove and return the next event, or ``None``.
-
-        Raises:
-            BaseException: What ``receive`` raised, once every event before it was taken.
-        """
-        if self._events:
-            event = self._events.popleft()
-            if self._ahead and not self._events:
-                self._make_room()
-            return event
-        if self._error is not None:
-            raise self._error
-        self._make_room()
-        return None
-
-    def look_ahead(self) -> None:
-        """Read one event further, unless ``LOOK_AHEAD`` are unread already."""
-        if len(self._events) < LOOK_AHEAD:
-            self._make_room()
-
-    def stop(self) -> asyncio.Task[None]:
-        """Cancel the read; return the task, which ends soon."""
-        self._task.cancel()
-        return self._task
-
-    async def _run(self) -> None:
-        try:
-            while True:
-                event = await self._receive()
-                self._events.append(event)
-                self._arrived(event)
-                if self._events or not self._ahead:
-                    await self._wait_for_room()
-        except BaseException as error:
-            self._error = error
-            self._arrived({})
-
-    async def _wait_for_room(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._room = loop.create_future()
-        timer = loop.call_later(self._patience, self.look_ahead) if self._patience else None
-        try:
-            await self._room
-        finally:
-            self._room = None
-            if timer is not None:
-                timer.cancel()
-
-    def _make_room(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
 
 
 class Connection:
@@ -134,19 +51,35 @@ class Connection:
         send: The server's ``send``.
         is_websocket: Judge the order of events and give handlers a grace period.
         grace: Seconds a handler may go on after its client has left.
+        socket: The server's own, if it has the extension.
+        passed: Types of messages that go to the client without a handler.
     """
 
-    def __init__(self, consumer: object, send: Send, *, is_websocket: bool, grace: float) -> None:
+    def __init__(
+        self,
+        consumer: object,
+        send: Send,
+        *,
+        is_websocket: bool,
+        grace: float,
+        socket: DirectSocket | None = None,
+        passed: frozenset[str] = frozenset(),
+    ) -> None:
         self._consumer = consumer
         self._send = send
         self._session = Session() if is_websocket else None
         self._grace = grace
+        self._socket = socket
+        # A middleware that has put its own ``send`` before the server's must see every event.
+        self._sink = socket if is_method_of(send, socket) else None
+        self._passed = passed if is_websocket else frozenset()
+        self._held: list[Broadcast] = []
         self._loop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._parent_executor = parent_executor()
         self._sources: list[Source] = []
-        self._client: Pump | None = None
+        self._client: Pump | Direct | None = None
         self._turn = 0
         self._parked: asyncio.Future[None] | None = None
         self._busy = False
@@ -176,26 +109,40 @@ class Connection:
         # Only a WebSocket's client can leave during a handler, so only it is read meanwhile.
         is_websocket = self._session is not None
         patience = self._grace if is_websocket else None
-        self._client = Pump(receive, self._arrived, ahead=is_websocket, patience=patience)
-        pumps = [self._client]
+        pumps = []
+        if self._socket is not None and is_method_of(receive, self._socket):
+            self._client = Direct(self._socket, self._arrived, self._grace)
+        else:
+            self._client = Pump(receive, self._arrived, ahead=is_websocket, patience=patience)
+            pumps.append(self._client)
         self._sources.append(self._client)
         if callable(layer_source):
             # Not read ahead: what is unhandled at the end stays with the layer.
             pumps.append(Pump(layer_source, self._wake_for, ahead=False))
-            self._sources.append(pumps[1])
+            self._sources.append(pumps[-1])
         elif layer_source is not None:
             self._sources.append(layer_source)
+            if self._sink is not None and SEND in self._passed and isinstance(layer_source, Inbox):
+                layer_source.express = self._write_if_idle
         try:
             while True:
                 event = self._next()
                 if event is None:
                     await self._park()
+                elif event.get("type") in self._passed:
+                    await self._pass_on(event)
                 else:
-                    await self._handle(event, dispatch)
+                    # Its handler may change what others share.
+                    own = event.message() if type(event) is Broadcast else event
+                    await self._handle(own, dispatch)
         finally:
             self._has_ended = True
+            self._drop_held("closed", len(self._held))
+            if isinstance(self._client, Direct):
+                self._client.stop()
             # All are cancelled before the wait, which a second cancellation may cut short.
-            await asyncio.wait([pump.stop() for pump in pumps])
+            if tasks := [pump.stop() for pump in pumps]:
+                await asyncio.wait(tasks)
 
     async def send(self, event: Event) -> bool:
         """Hand ``event`` to the server; return whether the peer may still get it.
@@ -220,6 +167,8 @@ class Connection:
                 raise
             session.peer_gone()
             return self._ignore(event)
+        if self._held and session.state is State.OPEN:
+            await self._send_held()
         # Not every server raises: the consumer hears of a disconnect that it has yet to handle.
         return self._ignore(event) if self._client_left else True
 
@@ -236,6 +185,46 @@ class Connection:
         """Let the loop look at its sources."""
         if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
+
+    async def _pass_on(self, event: Event) -> None:
+        broadcast = event if type(event) is Broadcast else Broadcast(event)
+        if self._session is None or self._session.state in (State.NEW, State.CONNECTING):
+            self._hold(broadcast)
+        elif not self._write(broadcast):
+            await self._handle(broadcast, self.send)
+
+    def _write_if_idle(self, event: Broadcast) -> bool:
+        parked = self._parked
+        return parked is not None and not parked.done() and self._write(event)
+
+    def _write(self, event: Broadcast) -> bool:
+        """Hand a frame to the sink; ``False`` where there is none, or ``send`` has to judge it."""
+        if (
+            self._sink is None
+            or self._session is None
+            or self._session.state is not OPEN
+            or event["type"] != SEND
+        ):
+            return False
+        self._sink.write(event)
+        return True
+
+    def _hold(self, event: Broadcast) -> None:
+        if len(self._held) < MOST_HELD:
+            self._held.append(event)
+        else:
+            self._drop_held("full", 1)
+
+    async def _send_held(self) -> None:
+        while self._held:
+            event = self._held.pop(0)
+            if not self._write(event):
+                await self.send(event)
+
+    def _drop_held(self, reason: str, count: int) -> None:
+        if count:
+            channel = getattr(self._consumer, "channel_name", "")
+            telemetry.emit(telemetry.MessageDropped(channel, reason, count))
 
     def _next(self) -> Event | None:
         # One event of each source per round, the client's first.
@@ -299,6 +288,8 @@ class Connection:
             self._client_left = True
             if self._busy:
                 self._start_timer()
+        elif self._busy and self._client is not None:
+            self._client.is_unread()
         self.wake()
 
     def _wake_for(self, event: Event) -> None:

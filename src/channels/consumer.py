@@ -10,8 +10,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, ClassVar, cast
 
 from channels import DEFAULT_CHANNEL_LAYER
+from channels._core.broadcast import KINDS
+from channels._core.outbox import SlowConsumer
 from channels.conf import channels_settings
-from channels.connection import Connection, Source
+from channels.connection import Connection
 from channels.db import (
     aclose_old_connections,
     database_sync_to_async,
@@ -21,6 +23,7 @@ from channels.db import (
 from channels.exceptions import NoHandlerError, StopConsumer
 from channels.lanes import SHARED, Lane, enter_lane
 from channels.layers import get_channel_layer
+from channels.sources import Source, direct_socket
 from channels.typing import Event, Message, Receive, Scope, Send
 from channels.utils import name_that_thing
 
@@ -50,6 +53,12 @@ def _handler_name(event_type: str) -> str:
     return name
 
 
+@functools.lru_cache(maxsize=1024)
+def _passed_on(consumer_class: type) -> frozenset[str]:
+    """Return which broadcasts the class does not handle itself."""
+    return frozenset(kind for kind in KINDS if not hasattr(consumer_class, _handler_name(kind)))
+
+
 class AsyncConsumer:
     """Serves one connection: ``await instance(scope, receive, send)``.
 
@@ -63,10 +72,13 @@ class AsyncConsumer:
         channel_name: This connection's channel; absent without a layer.
         channel_receive: Awaits a message of that channel; absent without a layer.
         base_send: Sends a raw ASGI event; returns whether the peer may still get it.
+        slow_consumer: What happens to broadcasts while the client does not read, under a server
+            with an outbox; one of ``SlowConsumer`` or its value.
     """
 
     _sync: ClassVar[bool] = False
     channel_layer_alias: str = DEFAULT_CHANNEL_LAYER
+    slow_consumer: SlowConsumer | str = SlowConsumer.DROP_NEWEST
 
     scope: Scope
     channel_layer: Any
@@ -83,11 +95,17 @@ class AsyncConsumer:
         """
         self.scope = scope
         self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        socket = direct_socket(scope)
+        if socket is not None:
+            socket.slow_consumer = SlowConsumer(self.slow_consumer)
         connection = Connection(
             self,
             send,
             is_websocket=scope.get("type") == "websocket",
             grace=channels_settings().disconnect_grace,
+            socket=socket,
+            # mypy looks at the __hash__ of instances; a class has its own.
+            passed=_passed_on(type(self)),  # type: ignore[arg-type]
         )
         with enter_lane() as self._lane:
             channel = None

@@ -13,6 +13,8 @@
     * ``MessageTooLarge``              an encoded message is over a layer's limit
     * ``RequestAborted``               the client went away while its body was read
         * ``RequestTimeout``           ... because it took too long
+    * ``PeerError``                    a client broke the protocol or a limit; never in handlers
+    * ``PeerGoneError``                there is nobody to send to (also ``OSError``)
 * ``ConsumerSignal``                   control flow, not a failure
     * ``AcceptConnection``, ``DenyConnection``, ``StopConsumer``
 """
@@ -122,6 +124,27 @@ class RequestAborted(ChannelsError):
 
 class RequestTimeout(RequestAborted):
     """The client took too long to send its request body."""
+
+
+class PeerError(ChannelsError):
+    """A client broke the WebSocket protocol or a limit; the server closes with the code.
+
+    Attributes:
+        close_code: The code of the close frame.
+        reason: Its reason.
+        limit: The setting of the limit, in small letters; empty if it is none.
+    """
+
+    def __init__(self, close_code: int, reason: str, *, limit: str = "") -> None:
+        """Keep the code and the reason for the close frame."""
+        super().__init__(reason)
+        self.close_code = close_code  # type: ignore[misc] # each violation has its own
+        self.reason = reason
+        self.limit = limit
+
+
+class PeerGoneError(ChannelsError, OSError):
+    """The server was asked to send to a client that has gone. Nothing was sent."""
 
 
 class ConsumerSignal(Exception):

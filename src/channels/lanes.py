@@ -8,11 +8,10 @@ knows whether its thread has used a database connection since that was last clea
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import Token
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 
@@ -78,25 +77,33 @@ def current_lane() -> Lane:
     return lane
 
 
-@contextlib.contextmanager
-def enter_lane() -> Iterator[Lane]:
+class enter_lane:  # noqa: N801 - used like a function
     """Send the thread-sensitive code of this context to a lane until the block ends.
 
     A block inside another keeps its lane. Nothing changes where a sync caller waits above
     (``async_to_sync``, Django's test client) or someone else's thread-sensitive context is set:
     such code expects its own thread.
+
+    A class, since a generator would take three times the memory in each connection.
     """
-    context = SyncToAsync.thread_sensitive_context.get(None)
-    if context is not None or _has_parent_thread():
-        yield context.lane if isinstance(context, _LaneContext) else SHARED
-        return
-    lane = _assign()
-    token = SyncToAsync.thread_sensitive_context.set(lane.context)
-    try:
-        yield lane
-    finally:
-        _release(lane)
-        SyncToAsync.thread_sensitive_context.reset(token)
+
+    __slots__ = ("_lane", "_token")
+
+    def __init__(self) -> None:
+        self._token: Token[ThreadSensitiveContext] | None = None
+
+    def __enter__(self) -> Lane:
+        context = SyncToAsync.thread_sensitive_context.get(None)
+        if context is not None or _has_parent_thread():
+            return context.lane if isinstance(context, _LaneContext) else SHARED
+        self._lane = _assign()
+        self._token = SyncToAsync.thread_sensitive_context.set(self._lane.context)
+        return self._lane
+
+    def __exit__(self, *error: object) -> None:
+        if self._token is not None:
+            _release(self._lane)
+            SyncToAsync.thread_sensitive_context.reset(self._token)
 
 
 def parent_executor() -> Executor | None:

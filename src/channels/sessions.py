@@ -179,6 +179,10 @@ class InstanceSessionWrapper:
                     self._set_cookie(message, "", max_age=0, expires=EPOCH)
         return await self.real_send(message)
 
+    def saves_in_websockets(self) -> bool:
+        """Return whether some message of a WebSocket saves the session."""
+        return any(kind.startswith("websocket.") for kind in self.save_message_types)
+
     async def save_session(self) -> None:
         """Save the session.
 
@@ -252,7 +256,12 @@ class SessionMiddleware(BaseMiddleware):
         """
         wrapper = InstanceSessionWrapper(scope, send)
         await wrapper.resolve_session()
-        return await self.inner(wrapper.scope, receive, wrapper.send)
+        # A send that nothing is done for is not wrapped: that costs each message.
+        needs_send = scope["type"] != "websocket" or wrapper.saves_in_websockets()
+        served = self.inner(wrapper.scope, receive, wrapper.send if needs_send else send)
+        # Nobody looks at these again, and together they are a kilobyte in each open WebSocket.
+        del scope, wrapper
+        return await served
 
 
 def SessionMiddlewareStack(inner: App) -> CookieMiddleware:  # noqa: N802 (name of the contract)

@@ -35,6 +35,23 @@ class HandlerCancelled(NamedTuple):
     where: str
 
 
+class FrameDropped(NamedTuple):
+    """``count`` broadcast frames did not reach a client that reads too slowly.
+
+    ``reason`` is ``"full"``, ``"oldest"``, ``"replaced"`` or ``"disconnected"``, as the policy of
+    its consumer has it, or ``"closed"`` (unsent when the connection ended).
+    """
+
+    reason: str
+    count: int = 1  # type: ignore[assignment] # hides tuple.count, which nobody wants here
+
+
+class ConnectionLimited(NamedTuple):
+    """A limit refused or closed a connection; ``reason`` is the setting's name in small letters."""
+
+    reason: str
+
+
 class ListenerRestarted(NamedTuple):
     """A worker's listener failed and was started again."""
 
@@ -59,8 +76,9 @@ class BrokerConnectionRestored(NamedTuple):
 class MessageRejected(NamedTuple):
     """What came from a broker could not be read and was skipped.
 
-    ``reason`` is ``"version"`` (of an unknown release), ``"envelope"`` (not ours, or cut short)
-    or ``"payload"`` (the serializer refused it: a wrong key, an expired token, foreign bytes).
+    ``reason`` is ``"version"`` (of an unknown release), ``"envelope"`` (not ours, or cut short),
+    ``"payload"`` (the serializer refused it: a wrong key, an expired token, foreign bytes) or
+    ``"handling"`` (what it holds could not be delivered).
     """
 
     shard: str
@@ -69,6 +87,8 @@ class MessageRejected(NamedTuple):
 
 Event = (
     MessageDropped
+    | FrameDropped
+    | ConnectionLimited
     | SendIgnored
     | HandlerCancelled
     | ListenerRestarted
@@ -79,7 +99,7 @@ Event = (
 Subscriber = Callable[[Event], None]
 
 totals: Final[Counter[str]] = Counter()
-"""How often each thing happened in this process, by class name and, for drops, reason."""
+"""How often each thing happened in this process, by class name and, where it has one, reason."""
 
 logger: logging.Logger = logging.getLogger("django.channels.telemetry")
 
@@ -104,9 +124,9 @@ def emit(event: Event) -> None:
     """
     name = type(event).__name__
     amount = 1
-    if isinstance(event, MessageDropped):
+    if isinstance(event, MessageDropped | FrameDropped):
         name, amount = f"{name}.{event.reason}", event.count
-    elif isinstance(event, MessageRejected):
+    elif isinstance(event, MessageRejected | ConnectionLimited):
         name = f"{name}.{event.reason}"
     with _lock:
         totals[name] += amount

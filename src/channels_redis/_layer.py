@@ -187,12 +187,19 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
 
     def _read_payload(self, shard: int, payload: bytes) -> Message | None:
         try:
-            return self.deserialize(payload)
+            message = _require_dict(self.deserialize(payload))
         except Exception as error:
             # Whatever a serializer raises: a wrong key, an expired token, foreign bytes.
             self._reject(shard, "payload", error)
             return None
+        return message
 
     def _reject(self, shard: int, reason: str, error: Exception) -> None:
         self._logger.error("Skipped what came from Redis shard %s: %s (%r)", shard, reason, error)
         telemetry.emit(telemetry.MessageRejected(str(shard), reason))
+
+
+def _require_dict(message: object) -> Message:
+    if not isinstance(message, dict):
+        raise ValueError(f"expected a dict, got {type(message).__name__}")
+    return message

@@ -113,7 +113,7 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
                 sent.
             RedisUnavailableError: Redis did not answer in time. It may have been sent.
         """
-        _require_message(message)
+        self._require_message(message)
         self.require_valid_channel_name(channel)
         payload = self.serialize(message)
         if "!" not in channel:
@@ -204,9 +204,10 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
             AssertionError: ``message`` is not a dict, or has a key ``__asgi_channel__``.
             InvalidNameError: ``group`` is no group name. Nothing was sent.
             TypeError: The message cannot be serialized. Nothing was sent.
+            ValueError: It is a broadcast without a payload, or with two. Nothing was sent.
             RedisUnavailableError: Redis did not answer in time. It may have been sent.
         """
-        _require_message(message)
+        self._require_message(message)
         if type(group) is not str or group not in self._hub.membership.groups:
             self.require_valid_group_name(group)
         payload = self.serialize(message)
@@ -288,10 +289,14 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
 
     def _arrived(self, shard: int, data: bytes, age: float) -> None:
         try:
-            envelope = _envelope.unpack(data)
+            self._handle(shard, _envelope.unpack(data), age)
         except _envelope.EnvelopeError as error:
             self._reject(shard, error.reason, error)
-            return
+        except Exception as error:
+            # Whatever a message does, the reader lives.
+            self._reject(shard, "handling", error)
+
+    def _handle(self, shard: int, envelope: _envelope.Envelope, age: float) -> None:
         match envelope.kind:
             case Kind.GROUP:
                 self._group_message(shard, envelope, age)
@@ -330,10 +335,3 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
 def _node_of(channel: str) -> str:
     """Return the id of the process that a specific channel belongs to."""
     return channel.partition("!")[0].rpartition(".")[2]
-
-
-def _require_message(message: object) -> None:
-    if not isinstance(message, dict):
-        raise AssertionError(f"a message is a dict, not {type(message).__name__}")
-    if "__asgi_channel__" in message:
-        raise AssertionError("a message must not have the key '__asgi_channel__'")

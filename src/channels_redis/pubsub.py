@@ -105,9 +105,11 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         """Publish ``message`` for whoever reads ``channel`` now. One round trip.
 
         Raises:
+            AssertionError: ``message`` is not a dict. Nothing was sent.
             TypeError: The message cannot be serialized. Nothing was sent.
             RedisUnavailableError: Redis did not answer in time. It may have been sent.
         """
+        self._require_message(message)
         payload = self.serialize(message)
         await self._homes.run(lambda here: here.publish(channel, payload))
 
@@ -151,9 +153,11 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         """Publish ``message`` to every channel that is in ``group`` now. One round trip.
 
         Raises:
+            AssertionError: ``message`` is not a dict. Nothing was sent.
             TypeError: The message cannot be serialized. Nothing was sent.
             RedisUnavailableError: Redis did not answer in time. It may have been sent.
         """
+        self._require_message(message)
         payload = self.serialize(message)
         topic = self._topic_of(group)
         await self._homes.run(lambda here: here.publish_to_group(topic, payload))
@@ -196,11 +200,16 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         message = self._read_payload(shard, payload)
         if message is None:
             return
-        start = len(self._topic_of(""))
-        if topic.startswith(self._topic_of("")) and self._has_members(topic[start:]):
-            self._arrived_for_group(topic[start:], message)
-        else:
-            self._arrived_for_channel(topic, message)
+        start = self._topic_of("")
+        group = topic.removeprefix(start)
+        try:
+            if topic.startswith(start) and self._has_members(group):
+                self._arrived_for_group(group, message)
+            else:
+                self._arrived_for_channel(topic, message)
+        except Exception as error:
+            # Whatever a message does, the reader lives.
+            self._reject(shard, "handling", error)
 
     def _connection_changed(self, is_back: bool) -> None:
         event = self.on_reconnect if is_back else self.on_disconnect

@@ -20,6 +20,7 @@ from tests.conftest import SLOW
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPLICATION: Final = "tests.integration.apps.chat:application"
 COMMANDS: Final = {
+    "seaway": "uvicorn {app} --port {port} --ws channels.server:WebSocketProtocol",
     "uvicorn": "uvicorn {app} --port {port}",
     # Its default before, deprecated now.
     "uvicorn-websockets": "uvicorn {app} --port {port} --ws websockets",

@@ -35,6 +35,11 @@ DEVIATIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
     "test_a_denial_is_a_whole_http_response": {"daphne": (403, None, b"")},
     "test_closing_sends_code_and_reason": {"daphne": (4777, "")},
+    # Granian sends the close of a consumer that is idle with the client's next frame.
+    "test_a_broadcast_close_closes_with_its_code_and_reason": {
+        "daphne": (4010, ""),
+        "granian": (1006, ""),
+    },
     "test_after_its_own_close_a_consumer_is_told_its_code_and_reason": {
         "hypercorn": [["disconnect", 1000, None]],
         "granian": [["disconnect", 1005, None]],
@@ -125,6 +130,65 @@ async def test_people_in_one_room_see_each_others_lines(server: Server, key: str
         assert json.loads(await soon(bob.recv())) == {"line": "hello, ✓"}
         await eve.send('{"line": "alone"}')
         assert json.loads(await soon(eve.recv())) == {"line": "alone"}
+
+
+def put_up(*texts: str, kind: str = "websocket.send") -> str:
+    return json.dumps([{"type": kind, "text": text} for text in texts])
+
+
+async def test_a_broadcast_before_the_accept_comes_right_behind_it(
+    server: Server, key: str
+) -> None:
+    async with opened(server, f"wall/{key}") as ann:
+        assert await soon(ann.recv()) == "hello"
+
+
+async def test_a_broadcast_reaches_every_client_without_a_handler(server: Server, key: str) -> None:
+    async with opened(server, f"wall/{key}") as ann, opened(server, f"wall/{key}") as bob:
+        await soon(ann.recv())
+        assert await soon(bob.recv()) == "hello"
+        await ann.send(put_up("one ✓"))
+        await ann.send(b"\x00\xff")
+
+        assert [await soon(bob.recv()), await soon(bob.recv())] == ["one ✓", b"\x00\xff"]
+        assert [await soon(ann.recv()) for _ in range(3)] == ["hello", "one ✓", b"\x00\xff"]
+
+
+async def test_broadcasts_keep_their_place_among_the_group_s_other_messages(
+    server: Server, key: str
+) -> None:
+    mixed = [
+        {"type": "handled" if number % 3 else "websocket.send", "text": str(number)}
+        for number in range(60)
+    ]
+    async with opened(server, f"wall/{key}") as ann, opened(server, f"wall/{key}") as bob:
+        await soon(bob.recv())
+        await ann.send(json.dumps(mixed))
+
+        assert [await soon(bob.recv()) for _ in mixed] == [line["text"] for line in mixed]
+
+
+async def test_a_consumer_that_handles_broadcasts_gets_them_instead(
+    server: Server, key: str
+) -> None:
+    close = '[{"type": "websocket.close", "code": 4000}]'
+    async with opened(server, f"wall/{key}") as ann, opened(server, f"signed/{key}") as bob:
+        assert await soon(bob.recv()) == "hello - signed"
+        await ann.send(put_up("one"))
+        await ann.send(close)
+
+        assert [await soon(bob.recv()), await soon(bob.recv())] == ["one - signed", "no 4000"]
+
+
+async def test_a_broadcast_close_closes_with_its_code_and_reason(
+    server: Server, key: str, expected: Expected
+) -> None:
+    close = '[{"type": "websocket.close", "code": 4010, "reason": "over ✓"}]'
+    async with opened(server, f"wall/{key}") as ann, opened(server, f"wall/{key}") as bob:
+        await soon(bob.recv())
+        await ann.send(close)
+
+        assert await close_seen(bob) == expected((4010, "over ✓"))
 
 
 async def test_the_consumer_chooses_the_subprotocol(server: Server, key: str) -> None:

@@ -14,6 +14,9 @@ from asgiref.sync import async_to_sync
 
 from channels import telemetry
 from channels.exceptions import ChannelFull, LayerUnavailableError
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.layers import channel_layers
+from channels.testing import WebsocketCommunicator
 from channels_redis import _envelope
 from channels_redis._envelope import Kind
 from channels_redis.core import RedisChannelLayer
@@ -24,6 +27,12 @@ from tests.servers.engines import Engine, Server, free_port
 
 BOTH = [RedisChannelLayer, RedisPubSubChannelLayer]
 Make = Callable[..., Any]
+
+
+class Audience(AsyncWebsocketConsumer):
+    """Listens."""
+
+    groups = ["room"]  # noqa: RUF012 - as every consumer has them
 
 
 @pytest.fixture
@@ -170,6 +179,47 @@ async def test_a_key_of_the_wrong_kind_stops_nobody(make: Make, server: Server) 
     await layer.send(channel, tick(2))
 
     assert await receive(layer, channel) == 2
+
+
+@pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [(["no dict"], "payload"), ({"type": "websocket.send", "text": 5}, "handling")],
+)
+async def test_what_cannot_be_delivered_is_skipped_and_the_reader_lives(
+    make: Make, backend: Any, message: Any, reason: str, told: list[telemetry.Event]
+) -> None:
+    layer, careless = make(backend), make(backend)
+    careless._require_message = lambda message: None
+    channel = await layer.new_channel()
+    await layer.group_add("room", channel)
+
+    await careless.group_send("room", message)
+    await layer.group_send("room", tick(1))
+
+    assert await receive(layer, channel) == 1
+    assert telemetry.MessageRejected("0", reason) in told
+
+
+@pytest.mark.parametrize("backend", BOTH)
+async def test_a_broadcast_without_a_payload_is_refused_where_it_is_sent(
+    make: Make, backend: Any
+) -> None:
+    with pytest.raises(ValueError, match="either 'text' or 'bytes', got neither"):
+        await make(backend).group_send("room", {"type": "websocket.send"})
+
+
+@pytest.mark.parametrize("backend", BOTH)
+async def test_a_broadcast_reaches_clients_without_a_handler(make: Make, backend: Any) -> None:
+    previous = channel_layers.set("default", make(backend))
+    client = WebsocketCommunicator(Audience.as_asgi(), "/")
+    await client.connect()
+
+    await make(backend).group_send("room", {"type": "websocket.send", "text": "to all"})
+
+    assert await client.receive_from(timeout=10 * SLOW) == "to all"
+    await client.disconnect()
+    channel_layers.set("default", previous)
 
 
 # Redis is down

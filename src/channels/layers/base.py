@@ -172,6 +172,10 @@ class BaseChannelLayer:
     async def group_send(self, group: str, message: Message) -> None:
         """Send ``message`` to every channel that is in ``group`` now.
 
+        One of type ``websocket.send``, with ``text`` or ``bytes``, goes to the client of every
+        consumer in the group as it is, without a handler; so does ``websocket.close``. A consumer
+        whose class defines ``websocket_send`` or ``websocket_close`` gets it instead.
+
         A member over its capacity misses this message alone; that is counted as
         ``telemetry.MessageDropped`` and never raised.
         """

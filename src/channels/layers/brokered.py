@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from channels import telemetry
-from channels._core.copying import copier
+from channels._core.broadcast import Broadcast, copies_of, is_broadcast
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Groups
 from channels.layers.base import BaseChannelLayer
@@ -146,8 +146,23 @@ class BrokeredChannelLayer(BaseChannelLayer):
         Called in any thread, under the hub's lock.
         """
 
+    def _require_message(self, message: object) -> None:
+        """Return if ``message`` can go to a group.
+
+        Raises:
+            AssertionError: It is not a dict, or has a key ``__asgi_channel__``.
+            TypeError: It is a broadcast whose payload is of a wrong type.
+            ValueError: It is a broadcast without a payload, or with two.
+        """
+        if not isinstance(message, dict):
+            raise AssertionError(f"a message is a dict, not {type(message).__name__}")
+        if "__asgi_channel__" in message:
+            raise AssertionError("a message must not have the key '__asgi_channel__'")
+        if is_broadcast(message):
+            Broadcast(message)
+
     def _arrived_for_group(self, group: str, message: Message, age: float = 0.0) -> None:
-        delivery = self._hub.fan_out(group, copier(message), age)
+        delivery = self._hub.fan_out(group, copies_of(message), age)
         if delivery.dropped:
             self._logger.info(
                 "%s of %s channels over capacity in group %s",

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from channels import telemetry
+from channels._core.broadcast import Broadcast
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Membership
 from channels.layers.inbox import Backlog, Inbox
@@ -104,8 +105,14 @@ class Hub:
         now = time.monotonic() - age
         loop = asyncio.get_running_loop()
         delivered = dropped = 0
+        channels = self.channels
         for channel in self._members(group):
-            if self._put(channel, copies(), now=now, loop=loop):
+            box = channels.get(channel)
+            if type(box) is Inbox and box.loop is loop:
+                is_in = box.put(copies(), now)
+            else:
+                is_in = self._put(channel, copies(), now=now, loop=loop)
+            if is_in:
                 delivered += 1
             else:
                 dropped += 1
@@ -199,7 +206,9 @@ class Hub:
                 return self._post(box, message, now)
             backlog = self._backlog(channel)
             self._watch(channel, now + backlog.expiry)
-            return backlog.put(message, now)
+            # Whoever reads it may change it.
+            own = message.message() if type(message) is Broadcast else message
+            return backlog.put(own, now)
 
     def _backlog(self, channel: str) -> Backlog:
         box = self.channels.get(channel)

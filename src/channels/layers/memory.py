@@ -7,7 +7,7 @@ import string
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from channels._core.copying import copier
+from channels._core.broadcast import copies_of
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Groups
 from channels.exceptions import ChannelFull
@@ -82,6 +82,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
             AssertionError: ``message`` is not a dict, or has a key ``__asgi_channel__``.
             InvalidNameError: ``channel`` is no channel name. Nothing was sent.
             TypeError: The message cannot be copied. Nothing was sent.
+            ValueError: It is a ``websocket.send`` without payload, or with two. Nothing was sent.
             ChannelFull: The channel is at capacity. Nothing was sent.
         """
         copies = _copies(message)
@@ -135,6 +136,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
             AssertionError: ``message`` is not a dict.
             InvalidNameError: ``group`` is no group name. Nothing was sent.
             TypeError: The message cannot be copied. Nothing was sent.
+            ValueError: It is a ``websocket.send`` without payload, or with two. Nothing was sent.
         """
         copies = _copies(message)
         if type(group) is not str or group not in self._hub.membership.groups:
@@ -158,4 +160,4 @@ def _copies(message: Message) -> Callable[[], Message]:
         raise AssertionError(f"a message is a dict, not {type(message).__name__}")
     if "__asgi_channel__" in message:
         raise AssertionError("a message must not have the key '__asgi_channel__'")
-    return copier(message)
+    return copies_of(message)

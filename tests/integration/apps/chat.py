@@ -159,6 +159,49 @@ class FailingConnect(AsyncWebsocketConsumer):
         raise LookupError("deliberate: connect")
 
 
+class Wall(Noting, AsyncJsonWebsocketConsumer):
+    """Puts what it gets on the wall: messages of its group, most without a handler."""
+
+    async def connect(self) -> None:
+        """Join, and put up a greeting before it accepts."""
+        await self.channel_layer.group_add(self.key, self.channel_name)
+        await self.put_up({"type": "websocket.send", "text": "hello"})
+        await asyncio.sleep(0.05)
+        await self.accept()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Put each message of a list up; or a frame of bytes as it is."""
+        if bytes_data is not None:
+            await self.put_up({"type": "websocket.send", "bytes": bytes_data})
+        for message in json.loads(text_data or "[]"):
+            await self.put_up(message)
+
+    async def put_up(self, message: dict[str, Any]) -> None:
+        """Send to the group."""
+        await self.channel_layer.group_send(self.key, message)
+
+    async def handled(self, event: dict[str, Any]) -> None:
+        """Show a message that has a handler."""
+        await self.send(event["text"])
+
+    async def disconnect(self, code: int) -> None:
+        """Leave, and say how it ended."""
+        self.note("disconnect", code)
+        await self.channel_layer.group_discard(self.key, self.channel_name)
+
+
+class Signed(Wall):
+    """Signs what is put up, and is not closed by it."""
+
+    async def websocket_send(self, event: dict[str, Any]) -> None:
+        """Sign."""
+        await self.send(event.pop("text") + " - signed")
+
+    async def websocket_close(self, event: dict[str, Any]) -> None:
+        """Say so instead."""
+        await self.send(f"no {event['code']}")
+
+
 class Talkative(Noting, AsyncWebsocketConsumer):
     """At its first frame, sends until the peer has gone."""
 
@@ -310,6 +353,8 @@ application = ProtocolTypeRouter(
                 path("echo/<key>/", Echo.as_asgi()),
                 path("sync-echo/<key>/", SyncEcho.as_asgi()),
                 path("closing/<key>/", Closing.as_asgi()),
+                path("wall/<key>/", Wall.as_asgi()),
+                path("signed/<key>/", Signed.as_asgi()),
                 path("refusing/<key>/", Refusing.as_asgi()),
                 path("denying/<key>/", Denying.as_asgi()),
                 path("failing-connect/<key>/", FailingConnect.as_asgi()),

@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage
 from django.db import connections
 from django.test import override_settings
 
-from channels import checks
+from channels import checks, conf
 
 MEMORY = "channels.layers.InMemoryChannelLayer"
 ASGI = override_settings(ASGI_APPLICATION="mysite.asgi.application")
@@ -78,7 +78,7 @@ def test_unusable_channel_layer_is_e001(layers: object, text: str) -> None:
         (
             {"CHECK_ORIGINS": True},
             "CHANNELS has no key 'CHECK_ORIGINS'.",
-            "Known keys: CHECK_ORIGIN, DISCONNECT_GRACE, SYNC_THREADS.",
+            f"Known keys: {', '.join(conf.RULES)}.",
         ),
         ({"CHECK_ORIGIN": "no"}, "CHANNELS['CHECK_ORIGIN'] is 'no'.", "Expected True or False."),
         (
@@ -94,7 +94,7 @@ def test_unusable_channel_layer_is_e001(layers: object, text: str) -> None:
         (
             True,
             "CHANNELS is not a dict.",
-            "Known keys: CHECK_ORIGIN, DISCONNECT_GRACE, SYNC_THREADS.",
+            f"Known keys: {', '.join(conf.RULES)}.",
         ),
     ],
 )

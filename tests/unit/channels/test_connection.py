@@ -15,10 +15,10 @@ from asgiref.testing import ApplicationCommunicator
 from django.test import override_settings
 
 from channels import telemetry
-from channels.connection import Pump
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.layers import channel_layers, get_channel_layer
+from channels.sources import Pump
 
 SOCKET = {"type": "websocket"}
 CONNECT = {"type": "websocket.connect"}

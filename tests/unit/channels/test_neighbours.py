@@ -11,9 +11,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import override_settings
 
-from channels.connection import LOOK_AHEAD, Pump
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.lanes import enter_lane
+from channels.sources import LOOK_AHEAD, Pump
 from channels.testing import WebsocketCommunicator
 
 

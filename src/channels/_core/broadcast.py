@@ -1,0 +1,85 @@
+"""A frame or close for every client of a group: built once, shared by all, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
+
+from channels._core.copying import copier
+from channels.typing import Event, Message
+
+SEND: Final = "websocket.send"
+CLOSE: Final = "websocket.close"
+KINDS: Final = frozenset({SEND, CLOSE})
+"""Types of messages that go to the client as they are, unless the consumer handles them."""
+
+
+class Broadcast(dict[str, Any]):
+    """An ASGI event, ``websocket.send`` or ``websocket.close``, that many connections share.
+
+    It holds only what ASGI knows of; ``message`` returns all that was sent.
+
+    Attributes:
+        key: What the message is about, if it said so: a later one with this key replaces it in
+            the outbox of a slow client that keeps only the latest.
+        frames: The bytes of the frame, kept by a server for its next socket; the keys are its own.
+        message: Makes an independent copy of the message as it was sent.
+    """
+
+    __slots__ = ("frames", "key", "message")
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(_event(message))
+        self.key: Any = message.get("key")
+        self.frames: dict[Any, bytes] = {}
+        self.message: Callable[[], Message] = copier(message)
+
+    def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
+        raise TypeError(
+            f"this {self['type']} goes to a whole group and must not change; copy it: dict(event)"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+
+def is_broadcast(message: Message) -> bool:
+    """Return whether ``message`` goes to the client as it is."""
+    kind = message.get("type")
+    return isinstance(kind, str) and kind in KINDS
+
+
+def copies_of(message: Message) -> Callable[[], Message]:
+    """Return what makes the message of each receiver: independent copies, or one shared broadcast.
+
+    Raises:
+        TypeError: A value cannot be copied; or it is a broadcast whose payload is of a wrong type.
+        ValueError: It is a broadcast without a payload, or with two.
+    """
+    if not is_broadcast(message):
+        return copier(message)
+    shared = Broadcast(message)
+    return lambda: shared
+
+
+def _event(message: Message) -> Event:
+    if message["type"] == CLOSE:
+        return {key: message[key] for key in ("type", "code", "reason") if key in message}
+    text, data = message.get("text"), message.get("bytes")
+    if (text is None) == (data is None):
+        raise ValueError(
+            f"a message of type {SEND!r} goes to clients as one frame; expected either 'text' or "
+            f"'bytes', got {'neither' if text is None else 'both'}"
+        )
+    if text is not None:
+        return {"type": SEND, "text": _require(text, str, "text")}
+    return {"type": SEND, "bytes": _require(data, bytes, "bytes")}
+
+
+def _require(value: Any, kind: type, name: str) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name!r} of a message of type {SEND!r} must be {kind.__name__}, "
+            f"not {type(value).__name__}"
+        )
+    return value

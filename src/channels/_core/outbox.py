@@ -1,0 +1,121 @@
+"""Frames that wait for a client which does not read, and what happens when they are too many."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from typing import Any, Final, NamedTuple
+
+
+class SlowConsumer(enum.StrEnum):
+    """What becomes of broadcasts to a client that reads too slowly.
+
+    Attributes:
+        DROP_NEWEST: What does not fit is dropped.
+        DROP_OLDEST: The oldest make room for what comes.
+        KEEP_LATEST: A frame replaces the waiting one with the same key; else as ``DROP_NEWEST``.
+        DISCONNECT: The client is sent away, with a code that asks it to come back.
+    """
+
+    DROP_NEWEST = "drop_newest"
+    DROP_OLDEST = "drop_oldest"
+    KEEP_LATEST = "keep_latest"
+    DISCONNECT = "disconnect"
+
+
+class Dropped(NamedTuple):
+    """How many frames were dropped, and why.
+
+    ``reason`` is ``"full"``, ``"oldest"``, ``"replaced"`` or ``"disconnected"``; empty for none.
+    """
+
+    reason: str
+    frames: int
+
+
+NOTHING: Final = Dropped("", 0)
+
+
+class Outbox:
+    """First in, first out, at most ``max_frames`` of together ``max_bytes``.
+
+    Args:
+        policy: What happens to a frame that does not fit.
+        max_frames: Most frames held at once.
+        max_bytes: Most bytes in them together.
+
+    Attributes:
+        size: Bytes held.
+    """
+
+    __slots__ = ("_frames", "_max_bytes", "_max_frames", "_numbers", "_policy", "size")
+
+    def __init__(self, policy: SlowConsumer, max_frames: int, max_bytes: int) -> None:
+        self._policy = policy
+        self._max_frames = max_frames
+        self._max_bytes = max_bytes
+        self._frames: dict[Any, bytes] = {}
+        # Stand for the keys of frames that have none; no key of anybody's equals one of these.
+        self._numbers = itertools.count()
+        self.size: int = 0
+
+    def __len__(self) -> int:
+        """Count the frames held."""
+        return len(self._frames)
+
+    def add(self, frame: bytes, key: Any = None) -> Dropped:
+        """Keep ``frame`` as the policy says and return what was dropped for it. O(1) amortised.
+
+        Args:
+            frame: The bytes.
+            key: What the frame is about, for ``KEEP_LATEST``; hashable.
+        """
+        keeps_latest = self._policy is SlowConsumer.KEEP_LATEST and key is not None
+        replaced = keeps_latest and self._remove(("key", key))
+        if not self._fits(frame):
+            dropped = self._overflow(frame)
+            if dropped.reason != "oldest":
+                return Dropped(dropped.reason, dropped.frames + replaced)
+        else:
+            dropped = Dropped("replaced", 1) if replaced else NOTHING
+        self._frames[("key", key) if keeps_latest else next(self._numbers)] = frame
+        self.size += len(frame)
+        return dropped
+
+    def pop(self) -> bytes:
+        """Remove and return the oldest frame.
+
+        Raises:
+            KeyError: There is none.
+        """
+        frame = self._frames.pop(next(iter(self._frames), None))
+        self.size -= len(frame)
+        return frame
+
+    def clear(self) -> int:
+        """Drop everything and return how many frames that were."""
+        dropped = len(self._frames)
+        self._frames.clear()
+        self.size = 0
+        return dropped
+
+    def _fits(self, frame: bytes) -> bool:
+        return len(self._frames) < self._max_frames and self.size + len(frame) <= self._max_bytes
+
+    def _overflow(self, frame: bytes) -> Dropped:
+        if self._policy is SlowConsumer.DISCONNECT:
+            return Dropped("disconnected", self.clear() + 1)
+        if self._policy is not SlowConsumer.DROP_OLDEST or len(frame) > self._max_bytes:
+            return Dropped("full", 1)
+        dropped = 0
+        while self._frames and not self._fits(frame):
+            self.pop()
+            dropped += 1
+        return Dropped("oldest", dropped)
+
+    def _remove(self, key: Any) -> bool:
+        frame = self._frames.pop(key, None)
+        if frame is None:
+            return False
+        self.size -= len(frame)
+        return True

@@ -1,0 +1,5 @@
+"""Serves the project under uvicorn, with frames that are encoded once for a whole group."""
+
+from channels.server.protocol import WebSocketProtocol
+
+__all__ = ["WebSocketProtocol"]

@@ -1,0 +1,214 @@
+"""The opening handshake: what a request asks for, and the bytes that answer it.
+
+The ``websockets`` package judges the request and negotiates extensions. Everything that an
+application puts into a response is checked here, so that no value can end a header early.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
+
+from websockets.extensions.permessage_deflate import (
+    PerMessageDeflate,
+    ServerPerMessageDeflateFactory,
+)
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+
+from channels.typing import Scope
+
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+# RFC 9110, 5.5: visible characters, spaces and tabs. Nothing that could end a line.
+VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*\Z")
+OURS: Final = frozenset(
+    {
+        b"connection",
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"sec-websocket-protocol",
+        b"upgrade",
+    }
+)
+"""Headers of the answer that the server alone decides on."""
+
+# Nobody keeps context from one message to the next, so that sockets share deflated frames and an
+# idle one holds no state of zlib (RFC 7692, 7.1.1).
+DEFLATE: Final = ServerPerMessageDeflateFactory(
+    server_no_context_takeover=True, client_no_context_takeover=True
+)
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Handshake(NamedTuple):
+    """What a client asks for, and the server's part of the answer.
+
+    ``refusal`` holds a whole response where the request is no WebSocket handshake; then nothing
+    else is of use. ``window_bits`` are permessage-deflate's towards the client, 0 without it.
+    """
+
+    head: bytes
+    response: Response
+    window_bits: int
+    refusal: bytes | None
+
+
+def read_request(head: bytes, *, offers_deflate: bool) -> Handshake | None:
+    """Judge the head of a request; ``None`` if it is not whole, no HTTP or has no ASCII path.
+
+    Args:
+        head: All of it, as bytes.
+        offers_deflate: Accept permessage-deflate where the client offers it.
+    """
+    judge = ServerProtocol(extensions=[DEFLATE] if offers_deflate else [])
+    judge.receive_data(head)
+    request = next((event for event in judge.events_received() if isinstance(event, Request)), None)
+    if request is None or not request.path.isascii():
+        return None
+    response = judge.accept(request)
+    refusal = None
+    if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+        refusal = response.serialize()
+    bits = [
+        extension.local_max_window_bits
+        for extension in judge.extensions
+        if isinstance(extension, PerMessageDeflate)
+    ]
+    return Handshake(head, response, bits[0] if bits else 0, refusal)
+
+
+def fill_scope(scope: Scope, head: bytes, root_path: str) -> Scope:
+    """Add to ``scope`` what the request says, and return it (ASGI 3.0, WebSocket scope).
+
+    Args:
+        scope: What is known already.
+        head: Of the request, which ``read_request`` has found to be one.
+        root_path: Prefix of every path.
+    """
+    # The bytes as they came; the names of common headers as one object for all connections.
+    first, *lines = head.rstrip(b"\r\n").split(b"\r\n")
+    path, _, query = first.split(b" ")[1].partition(b"?")
+    fields = [line.partition(b":") for line in lines]
+    headers = [(_shared(name.lower()), value.strip(b" \t")) for name, _, value in fields]
+    scope["path"] = root_path + unquote(path.decode("ascii"))
+    scope["raw_path"] = root_path.encode("ascii") + path
+    scope["root_path"] = root_path
+    scope["query_string"] = query
+    scope["headers"] = headers
+    scope["subprotocols"] = [
+        token.strip().decode("latin-1")
+        for name, value in headers
+        if name == b"sec-websocket-protocol"
+        for token in value.split(b",")
+    ]
+    return scope
+
+
+def accept_response(handshake: Handshake, subprotocol: str | None, *headers: Headers) -> bytes:
+    """Return the response that opens the socket.
+
+    Args:
+        handshake: The client's.
+        subprotocol: Chosen by the application, or ``None``.
+        *headers: Of the server and of the application.
+
+    Raises:
+        ValueError: A header or the subprotocol is none, or one that is the server's to set.
+    """
+    lines = [b"HTTP/1.1 101 Switching Protocols\r\n"]
+    lines += [
+        f"{name}: {value}\r\n".encode("ascii")
+        for name, value in handshake.response.headers.raw_items()
+        if name != "Date"
+    ]
+    if subprotocol is not None:
+        chosen = subprotocol.encode("utf-8", "replace")
+        if not TOKEN.match(chosen):
+            raise ValueError(f"subprotocol {subprotocol!r} is no token (RFC 6455, 4.2.2)")
+        lines.append(b"Sec-WebSocket-Protocol: " + chosen + b"\r\n")
+    for group in headers:
+        for name, value in group:
+            line = header_line(name, value)
+            if bytes(name).lower() in OURS:
+                raise ValueError(f"header {name!r} of an accept is the server's to set")
+            lines.append(line)
+    return b"".join([*lines, b"\r\n"])
+
+
+def response_head(status: int, *headers: Headers, length: int | None) -> bytes:
+    """Return the head of an HTTP response after which the connection ends.
+
+    Args:
+        status: 200 to 599.
+        *headers: Of the server and of the application.
+        length: Bytes of the body, or ``None`` where the end of the connection ends it.
+
+    Raises:
+        ValueError: The status or a header is none.
+    """
+    if type(status) is not int or not 200 <= status <= 599:
+        raise ValueError(f"status {status!r} of a denial; expected a number from 200 to 599")
+    lines = [f"HTTP/1.1 {status} {_phrase(status)}\r\n".encode("ascii")]
+    names = set()
+    for group in headers:
+        for name, value in group:
+            line = header_line(name, value)
+            # How the body and the connection end is decided here.
+            if bytes(name).lower() not in (b"transfer-encoding", b"connection"):
+                lines.append(line)
+                names.add(bytes(name).lower())
+    lines.append(b"connection: close\r\n")
+    if length is not None and b"content-length" not in names:
+        lines.append(b"content-length: %d\r\n" % length)
+    return b"".join([*lines, b"\r\n"])
+
+
+def refuse(status: int, reason: str) -> bytes:
+    """Return a whole HTTP response of our own, in plain text."""
+    body = f"{reason}\n".encode() if reason else b""
+    head = response_head(
+        status, [(b"content-type", b"text/plain; charset=utf-8")], length=len(body)
+    )
+    return head + body
+
+
+def header_line(name: Any, value: Any) -> bytes:
+    """Return one line of a response.
+
+    Raises:
+        ValueError: Name or value are not bytes that a header can hold.
+    """
+    if not isinstance(name, bytes | bytearray) or not TOKEN.match(name):
+        raise ValueError(f"header name {name!r}; expected bytes that are a token (RFC 9110, 5.1)")
+    if not isinstance(value, bytes | bytearray) or not VALUE.match(value):
+        raise ValueError(
+            f"value {value!r} of header {bytes(name)!r}; expected bytes without control characters"
+        )
+    return b"%b: %b\r\n" % (bytes(name), bytes(value))
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+_NAMES: Final[dict[bytes, bytes]] = {
+    name: name
+    for name in (
+        b"accept", b"accept-encoding", b"accept-language", b"authorization", b"cache-control",
+        b"connection", b"cookie", b"host", b"origin", b"pragma", b"sec-websocket-extensions",
+        b"sec-websocket-key", b"sec-websocket-protocol", b"sec-websocket-version", b"upgrade",
+        b"user-agent", b"x-forwarded-for", b"x-forwarded-proto",
+    )
+}  # fmt: skip
+
+
+def _shared(name: bytes) -> bytes:
+    """Return the one object for a common header name, which a scope keeps for long."""
+    return _NAMES.get(name, name)

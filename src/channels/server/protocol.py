@@ -1,0 +1,438 @@
+"""One WebSocket under uvicorn: bytes of a transport to ASGI events, and events to bytes.
+
+The theory is a small state machine::
+
+    NEW ─request─▶ ASKING ─accept─▶ OPEN ─our close─▶ CLOSING ─their close─▶ ENDED
+                     │               └─their close, a violation─▶ ENDED
+                     ├─response start─▶ DENYING ─last body─▶ ENDED
+                     └─close, refusal─▶ ENDED
+
+``CLOSING`` reads on, for the peer's close frame alone; ``ENDED`` reads nothing. Any of them is
+``LOST`` when the transport is; messages that had come whole to an open socket are delivered first,
+then the disconnect.
+
+Reading is lazy. One event waits for the application; what follows stays bytes in the reader, and
+the transport is paused while there are some.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+import uvicorn
+from uvicorn.server import ServerState
+
+from channels import telemetry
+from channels._core.broadcast import Broadcast
+from channels.exceptions import (
+    ChannelsError,
+    InvalidFrameError,
+    NoRouteError,
+    PeerError,
+    PeerGoneError,
+)
+from channels.server.framing import (
+    BINARY,
+    CLOSE,
+    PING,
+    TEXT,
+    encode,
+    encode_close,
+    encode_message,
+)
+from channels.server.limits import TokenBucket
+from channels.server.opening import BODY, Opening, logger
+from channels.server.outgoing import ASKING, CLOSING, DENYING, ENDED, LOST, NEW, OPEN
+from channels.server.wheel import wheel_of
+from channels.typing import Event, Scope
+
+CLOSE_TIMEOUT: Final = 10.0
+"""Seconds that a peer has to answer our close, or to take what we have written before the end."""
+LINGER: Final = 2.0
+"""Seconds in which what a peer still sends after a violation is read and ignored. Closing at once
+would reset the connection and so lose the close frame that says what was wrong."""
+
+PING_FRAME: Final = encode(PING, b"")
+
+
+class WebSocketProtocol(Opening):
+    """Serves one WebSocket; for uvicorn's ``ws`` setting.
+
+    Args:
+        config: Uvicorn's.
+        server_state: Uvicorn's; connections and their tasks are noted there.
+        app_state: State of the lifespan, copied into the scope.
+
+    Attributes:
+        slot: Where the socket's deadline stands; the wheel's own.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_awaits_pong",
+        "_bucket",
+        "_farewell",
+        "_has_parted",
+        "_is_quiet",
+        "_is_reading_paused",
+        "_message_at",
+        "_more",
+        "_waiter",
+        "_wheel",
+        "slot",
+    )
+
+    def __init__(
+        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        # The last event the application will ever get, until it has taken it.
+        self._farewell: Event | None = None
+        self._has_parted = False
+        # Events read further ahead, because the first one is not taken.
+        self._more: list[Event] | None = None
+        self._arrived: Callable[[Event], None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_reading_paused = False
+        self._is_quiet = False
+        self._awaits_pong = False
+        self._message_at = 0.0
+        self._bucket: TokenBucket | None = None
+        self.slot: int = -1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over a connection whose first request asks for a WebSocket."""
+        super().connection_made(transport)
+        self._server.connections.add(cast("Any", self))
+        self._wheel = wheel_of(asyncio.get_running_loop())
+        self._wheel.set(self, self._limits.handshake_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends."""
+        self._is_quiet = False
+        if self._state is NEW:
+            self._start(data)
+        elif self._reader is not None:
+            self._reader.feed(data)
+            if self._state is CLOSING or (self._state is OPEN and self._event is None):
+                self._read_on()
+            else:
+                self._pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the application, and end it if it does not end by itself."""
+        self._server.connections.discard(cast("Any", self))
+        if self._state is not OPEN:
+            self._reader = None
+        self._state = LOST
+        self._forget_outbox()
+        self._wheel.forget(self)
+        if self._task is not None and not self._task.done():
+            self._wheel.set(self, 3 * self._limits.grace)
+        self._part(1006, "")
+
+    def deadline_passed(self) -> None:
+        """Do what is due in this state."""
+        if self._state is OPEN:
+            self._beat()
+        elif self._has_asked():
+            telemetry.emit(telemetry.ConnectionLimited("handshake_timeout"))
+            logger.warning(
+                "WebSocket %s: no answer in %g s, refused.",
+                self._scope.get("path"),
+                self._limits.handshake_timeout,
+            )
+            self._refuse(503, "the application did not answer in time")
+        elif self._state is not LOST:
+            self._transport.abort()
+        elif self._task is not None:
+            # It has been told, and has had the time of a handler and of its clean-up.
+            self._task.cancel()
+
+    def shutdown(self) -> None:
+        """Close at once, because the server ends: with 1012, or status 503 if still asked."""
+        self.close_for_restart()
+        self._transport.close()
+
+    def close_for_restart(self) -> None:
+        """Close with code 1012, so that the client comes back, and wait for its answer."""
+        if self._state is OPEN:
+            self._close(1012, "service restart")
+        elif self._has_asked():
+            self._refuse(503, "the server restarts")
+
+    async def receive(self) -> Event:
+        """Wait for the next event and take it; for ever after ``websocket.disconnect``.
+
+        Cancelling it takes nothing.
+        """
+        while (event := self.take()) is None:
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            finally:
+                # One that was cancelled may end after the next has begun.
+                if self._waiter is waiter:
+                    self._waiter = None
+        return event
+
+    def listen(self, arrived: Callable[[Event], None] | None) -> None:
+        """Call ``arrived`` with each event as soon as it can be taken; with what is there at once.
+
+        Nobody may await ``receive`` meanwhile.
+        """
+        self._arrived = arrived
+        if arrived is not None:
+            for event in (self._event, *(self._more or ()), self._farewell):
+                if event is not None:
+                    arrived(event)
+
+    def take(self) -> Event | None:
+        """Remove and return the next event, or ``None``, and read on."""
+        event, self._event = self._event, self._more.pop(0) if self._more else None
+        if event is None:
+            event, self._farewell = self._farewell, None
+        elif self._event is None and (self._state is OPEN or self._state is LOST):
+            self._read_on()
+        return event
+
+    def look_ahead(self) -> None:
+        """Read one event further although one is untaken."""
+        first, self._event = self._event, None
+        self._read_on()
+        if first is not None:
+            if self._event is not None:
+                self._more = [*(self._more or ()), self._event]
+            self._event = first
+
+    async def send(self, event: Event) -> None:
+        """Send an event of the application, waiting while the client does not read.
+
+        A broadcast waits for nobody.
+
+        Raises:
+            PeerGoneError: The socket has closed; this is an ``OSError``. Nothing was sent.
+            ValueError: A header, subprotocol, status or close code is none. Nothing was sent.
+            RuntimeError: The event is not allowed now. Nothing was sent.
+        """
+        kind, state = event["type"], self._state
+        if state is OPEN and kind == "websocket.send":
+            if type(event) is Broadcast:
+                self.write(event)
+            else:
+                await self._send_message(event)
+        elif state is OPEN and kind == "websocket.close":
+            code = event.get("code")
+            self._close(1000 if code is None else code, event.get("reason") or "")
+        elif state is ASKING:
+            self._answer(kind, event)
+        elif state is DENYING and kind == BODY:
+            self._deny(event)
+        elif state is OPEN or state is DENYING:
+            raise RuntimeError(f"{kind!r} is not allowed while the socket is {state}")
+        else:
+            raise PeerGoneError(f"{kind} to a socket that is {state}")
+
+    async def _send_message(self, event: Event) -> None:
+        payload = event.get("text")
+        if payload is None:
+            payload = event["bytes"]
+        frame = encode_message(payload, self._window_bits)
+        if self._drained is not None:
+            await self._wait_until_drained()
+        self._transmit(frame)
+
+    async def _run(self, scope: Scope) -> None:
+        try:
+            await self._config.loaded_app(scope, self.receive, self.send)
+        except PeerGoneError:
+            # The client has gone, and the application did not mind (ASGI 2.4).
+            self._finish(1000, 500)
+        except asyncio.CancelledError:
+            self._finish(1012, 503)
+            raise
+        except Exception as error:
+            self._report(error)
+            code = error.close_code if isinstance(error, ChannelsError) else 1011
+            self._finish(code, 404 if isinstance(error, NoRouteError) else 500)
+        else:
+            if self._state is ASKING:
+                logger.error("WebSocket %s: the application did not answer.", scope["path"])
+            self._finish(1000, 500)
+        finally:
+            self._task = None
+
+    def _report(self, error: Exception) -> None:
+        if isinstance(error, NoRouteError | InvalidFrameError):
+            # Whoever wrote the client has to mend it: no traceback.
+            logger.warning("WebSocket: %s", error)
+        else:
+            logger.error("Exception in ASGI application", exc_info=error)
+
+    def _finish(self, code: int, status: int) -> None:
+        """Close or refuse what the application has left."""
+        if self._state is OPEN:
+            self._close(code, "")
+        elif self._state is ASKING:
+            self._refuse(status, "")
+        elif self._state is DENYING:
+            self._end(b"")
+
+    def _opened(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._limits.message_rate is not None:
+            self._bucket = TokenBucket(self._limits.message_rate, now)
+        self._message_at = now
+        self._arm(self._limits.ping_interval)
+        if self._event is None:
+            self._read_on()
+
+    # Reading.
+
+    def _read_on(self) -> None:
+        """Parse until an event waits for the application, or nothing more is whole."""
+        reader = self._reader
+        if reader is None:
+            return
+        try:
+            while self._event is None or self._state is CLOSING:
+                frame = reader.next()
+                if frame is None:
+                    break
+                self._take_frame(*frame)
+                if self._reader is None:
+                    return
+        except PeerError as error:
+            self._fail(error)
+            return
+        if self._is_reading_paused and (self._event is None or not reader.pending()):
+            self._resume_reading()
+
+    def _take_frame(self, opcode: int, payload: Any) -> None:
+        if opcode in (TEXT, BINARY):
+            if self._state is not CLOSING:
+                self._count_message()
+                key = "text" if opcode == TEXT else "bytes"
+                self._event = event = {"type": "websocket.receive", key: payload}
+                self._tell(event)
+        elif opcode == PING:
+            if self._state is OPEN:
+                self._pong(payload)
+        elif opcode == CLOSE:
+            self._take_close(*payload)
+
+    def _take_close(self, code: int, reason: str) -> None:
+        if self._state is OPEN:
+            self._part(code, reason)
+            self._end(encode_close(code))
+        elif self._state is CLOSING:
+            self._end(b"")
+        elif self._farewell is not None:
+            self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+    def _count_message(self) -> None:
+        if self._bucket is None and self._limits.idle_timeout is None:
+            return
+        now = self._message_at = asyncio.get_running_loop().time()
+        if self._bucket is not None and not self._bucket.take(now):
+            raise PeerError(1008, "too many messages", limit="message_rate")
+
+    def _pause_reading(self) -> None:
+        if not self._is_reading_paused and not self._transport.is_closing():
+            self._is_reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        self._is_reading_paused = False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _tell(self, event: Event) -> None:
+        """Let the application know that there is something to take."""
+        if self._arrived is not None:
+            self._arrived(event)
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # The end.
+
+    def _close(self, code: int, reason: str) -> None:
+        frame = encode_close(code, reason)
+        self._flush_outbox()
+        self._transmit(frame)
+        self._state = CLOSING
+        self._forget_outbox()
+        self._wheel.set(self, CLOSE_TIMEOUT)
+        self._part(code, reason)
+        self._read_on()
+
+    def _fail(self, error: PeerError) -> None:
+        """Close because of what the peer has done."""
+        if error.limit:
+            telemetry.emit(telemetry.ConnectionLimited(error.limit))
+        self._part(error.close_code, error.reason)
+        was_open = self._state is OPEN
+        self._state, self._reader = ENDED, None
+        self._forget_outbox()
+        if self._transport.is_closing():
+            return
+        if was_open:
+            self._transmit(encode_close(error.close_code, error.reason))
+        if not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._wheel.set(self, LINGER)
+        if self._is_reading_paused:
+            self._resume_reading()
+
+    def _end(self, last: bytes) -> None:
+        self._state, self._reader, self._handshake = ENDED, None, None
+        self._forget_outbox()
+        if last:
+            self._transmit(last)
+        self._transport.close()
+        self._wheel.set(self, CLOSE_TIMEOUT)
+        self._part(1006, "")
+
+    def _part(self, code: int, reason: str) -> None:
+        """Let ``websocket.disconnect`` be the last event; the first one to say so is right."""
+        if not self._has_parted:
+            self._has_parted = True
+            event = {"type": "websocket.disconnect", "code": code, "reason": reason}
+            self._farewell = event
+            self._tell(event)
+
+    # Keeping alive.
+
+    def _beat(self) -> None:
+        limits = self._limits
+        now = asyncio.get_running_loop().time()
+        if limits.idle_timeout is not None and now - self._message_at >= limits.idle_timeout:
+            telemetry.emit(telemetry.ConnectionLimited("idle_timeout"))
+            self._close(1001, f"no message in {limits.idle_timeout:g} s")
+        elif self._awaits_pong and self._is_quiet and not self._is_reading_paused:
+            self._fail(PeerError(1011, "keepalive ping timeout"))
+        elif self._awaits_pong or limits.ping_interval is None:
+            self._awaits_pong = False
+            self._arm(limits.ping_interval and limits.ping_interval - (limits.ping_timeout or 0))
+        else:
+            self._awaits_pong = limits.ping_timeout is not None
+            self._is_quiet = True
+            if self._drained is None:
+                self._transmit(PING_FRAME)
+            self._arm(limits.ping_timeout or limits.ping_interval)
+
+    def _arm(self, seconds: float | None) -> None:
+        """Beat again in ``seconds``, or sooner if the client may be idle too long then."""
+        idle = self._limits.idle_timeout
+        if idle is not None:
+            now = asyncio.get_running_loop().time()
+            rest = self._message_at + idle - now
+            seconds = rest if seconds is None else min(seconds, rest)
+        if seconds is not None:
+            self._wheel.set(self, seconds)
+        else:
+            self._wheel.forget(self)
