@@ -471,16 +471,17 @@ async def test_too_many_messages_in_a_second_close_with_1008(
 async def test_an_idle_client_is_closed_and_one_that_talks_is_not(
     serve: Serve, counted: Counter[str]
 ) -> None:
-    with override_settings(CHANNELS={"IDLE_TIMEOUT": 0.15, "PING_INTERVAL": 0.02}):
+    limits = {"IDLE_TIMEOUT": 0.5, "PING_INTERVAL": 0.1, "PING_TIMEOUT": 10}
+    with override_settings(CHANNELS=limits):
         async with serve(App()) as site:
             idle, talking = await site.open(), await site.open()
             for _ in range(12):
                 talking.text("echo")
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
-            assert await idle.closed() == (1001, "no message in 0.15 s")
+            assert await idle.closed() == (1001, "no message in 0.5 s")
             assert counted["ConnectionLimited.idle_timeout"] == 1
-            assert await talking.closed() == (1001, "no message in 0.15 s")
+            assert await talking.closed() == (1001, "no message in 0.5 s")
 
 
 async def test_an_idle_client_is_closed_without_pings_too(serve: Serve) -> None:
@@ -500,7 +501,7 @@ async def test_a_peer_that_answers_pings_stays_and_one_that_does_not_is_closed(
         chosen = silent_app if scope["path"] == "/silent" else answering_app
         await chosen(scope, receive, send)
 
-    with override_settings(CHANNELS={"PING_INTERVAL": 0.03, "PING_TIMEOUT": 0.02}):
+    with override_settings(CHANNELS={"PING_INTERVAL": 0.1, "PING_TIMEOUT": 0.5}):
         async with serve(app) as site:
             answering, silent = await site.open(), await site.open("silent")
             for _ in range(4):
@@ -524,14 +525,14 @@ async def test_pings_without_a_time_out_only_keep_the_way_open(serve: Serve) -> 
 
 async def test_a_peer_that_we_do_not_read_is_never_called_dead(serve: Serve) -> None:
     app = App()
-    with override_settings(CHANNELS={"PING_INTERVAL": 0.02, "PING_TIMEOUT": 0.02}):
+    with override_settings(CHANNELS={"PING_INTERVAL": 0.1, "PING_TIMEOUT": 0.1}):
         async with serve(app) as site:
             peer = await site.open()
             app.gate.clear()
             peer.writer.write(client_frame(0x81, b"unread") * 40_000)
             await eventually(lambda: site.protocols[0]._is_reading_paused)
 
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.5)
 
             assert app.end is None
             assert site.protocols[0]._state == "open"
