@@ -24,6 +24,11 @@ Command = tuple[Any, ...]
 FIRST_DELAY: Final = 0.02
 LONGEST_DELAY: Final = 1.0
 """Seconds before the second and before every late attempt to connect."""
+STEADY: Final = 1.0
+"""Seconds after which a connection that breaks is made again at once; a younger one may be refused
+by a server that is not ready, which must not be asked in a tight loop."""
+LONGEST_UNSTEADY: Final = 0.25
+"""Most seconds before such an attempt."""
 OPENING: Final = 5.0
 """Seconds in which one attempt to connect must succeed."""
 
@@ -65,6 +70,8 @@ class Lifeline:
         self._heard_at: float = self._loop.time()
         self._away_since: float | None = self._heard_at
         self._has_connected = False
+        self._opened_at = 0.0
+        self._unsteady = 0.0
         self._why: Exception | None = None
 
     @property
@@ -122,10 +129,15 @@ class Lifeline:
         self._why = error
         self._logger.warning("Lost Redis shard %s: %s; connecting again.", self.name, error)
         telemetry.emit(telemetry.BrokerConnectionLost(self.name, str(error)))
+        if self._away_since - self._opened_at > STEADY:
+            self._unsteady = 0.0
+        else:
+            self._unsteady = min(max(FIRST_DELAY, 2 * self._unsteady), LONGEST_UNSTEADY)
         self._broke()
         self.connect()
 
     async def _connect(self) -> None:
+        await asyncio.sleep(self._unsteady)
         delay = 0.0
         while True:
             try:
@@ -145,7 +157,7 @@ class Lifeline:
             wire.close()
             return
         self._wire = wire
-        self._heard_at = now = self._loop.time()
+        self._heard_at = self._opened_at = now = self._loop.time()
         if self._has_connected and self._away_since is not None:
             away = now - self._away_since
             self._logger.warning("Redis shard %s is back after %.2f s.", self.name, away)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,11 +14,12 @@ import pytest
 import redis
 
 from channels_redis._keys import slot, spread_tags
+from channels_redis.utils import _consistent_hash
 from tests.conftest import SLOW
 from tests.faults.chatting import Account, Party, Person, Site, account
 from tests.faults.conftest import ROWS
 from tests.servers import engines
-from tests.servers.engines import ClusterEngine, Engine, SentinelEngine
+from tests.servers.engines import ClusterEngine, Engine, SentinelEngine, Server
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -117,21 +119,54 @@ def keeping(folder: Path) -> Engine:
     return engines.single(folder, keeps_data=True)
 
 
-def judge(trial: Trial, result: Account, confirmed: Callable[[float], bool] | None = None) -> None:
-    """Hold an account against what the layer promises."""
+def judge(
+    trial: Trial,
+    result: Account,
+    may_be_lost: Callable[[str, float], bool] = lambda line, at: False,
+) -> None:
+    """Hold an account against what the layer promises.
+
+    ``may_be_lost`` says of a line and the time when it was published that no replica had it.
+    """
     assert result.closed == []
     assert result.doubled == []
     assert trial.goes_on_after() < RETURN
     lost = [line for line, _ in result.lost]
     if trial.backend == CORE:
-        if confirmed is not None:
-            lost = [line for line in lost if confirmed(result.published[line])]
-        assert lost == []
+        assert [line for line in lost if not may_be_lost(line, result.published[line])] == []
         return
     back = [at for person in trial.people for what, at in person.redis if what == "back"]
     end = max([trial.broke_at, *back]) + EDGE
     for line in lost:
         assert trial.broke_at - EDGE < result.published[line] < end, line
+
+
+class Confirmation:
+    """Watches how much of what a master has a replica has too.
+
+    Attributes:
+        until: The latest moment before which it had everything.
+    """
+
+    def __init__(self, server: Server, key: str) -> None:
+        self.until = 0.0
+        self._server = server
+        self._key = key
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the master is dead."""
+        self._thread.join()
+
+    def _watch(self) -> None:
+        with contextlib.suppress(redis.RedisError), self._server.client() as client:
+            while True:
+                before = time.monotonic()
+                client.set(self._key, "")
+                if client.wait(1, 200):
+                    self.until = before
+                time.sleep(0.02)
 
 
 def judge_notices(trial: Trial) -> None:
@@ -183,49 +218,37 @@ def test_a_killed_server_that_comes_back_with_its_data(start: Callable[[Start], 
 
 def test_a_fail_over(start: Callable[[Start], Trial]) -> None:
     trial = start(SentinelEngine)
-    confirmations: list[float] = []
-    stop = threading.Event()
+    confirmed = Confirmation(trial.engine.master(), "confirmed")
 
-    def confirm() -> None:
-        """Note moments before which a replica has everything."""
-        with trial.engine.master().client() as client:
-            while not stop.wait(0.02):
-                before = time.monotonic()
-                try:
-                    client.set("confirmed", "")
-                    if client.wait(1, 200):
-                        confirmations.append(before)
-                except redis.RedisError:
-                    return
-
-    watcher = threading.Thread(target=confirm)
-    watcher.start()
     result = trial.run("fail-over", trial.engine.fail_over)
-    stop.set()
-    watcher.join()
 
-    # What was published once the new master served counts too.
-    judge(
-        trial,
-        result,
-        lambda at: at < confirmations[-1] or at > trial.returned_at,
-    )
+    confirmed.wait()
+    judge(trial, result, lambda line, at: confirmed.until < at < trial.returned_at)
     judge_notices(trial)
 
 
 def test_a_slot_that_moves_and_a_killed_master(start: Callable[[Start], Trial]) -> None:
     trial = start(ClusterEngine)
     engine: ClusterEngine = trial.engine
-    tag = spread_tags(4)[1]
+    tags = spread_tags(4)
+    watched: list[Confirmation] = []
 
     def fault() -> None:
-        engine.migrate(slot(tag))
+        engine.migrate(slot(tags[1]))
         time.sleep(2 * SLOW)
-        engine.kill_master(slot(spread_tags(4)[3]))
+        watched.append(Confirmation(engine.master_of(slot(tags[3])), f"{{{tags[3]}}}confirmed"))
+        time.sleep(0.5)
+        engine.kill_master(slot(tags[3]))
 
-    # Replication is asynchronous: what the killed master had not passed on is gone with it.
+    def may_be_lost(line: str, at: float) -> bool:
+        room = f"room{line.partition('.')[0]}"
+        on_killed = engine.served_by_killed(slot(tags[_consistent_hash(room, len(tags))]))
+        return on_killed and watched[0].until < at < trial.returned_at
+
     result = trial.run("slot moved, master killed", fault)
-    judge(trial, result, lambda at: at < trial.broke_at + SLOW or at > trial.returned_at)
+
+    watched[0].wait()
+    judge(trial, result, may_be_lost)
 
 
 def test_a_killed_worker(start: Callable[[Start], Trial]) -> None:

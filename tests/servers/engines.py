@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -51,11 +52,17 @@ def find_server() -> str:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, low enough for a cluster's second port."""
+    """Return a port that nobody listens on, with the one 10,000 above it, which a cluster takes.
+
+    Both are below those that the system gives to clients, and no other worker of this run chooses
+    them.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port: int = listener.getsockname()[1]
-        if port < 55000:
+        port = 10_000 + 16 * random.randrange(600) + worker % 16
+        with contextlib.suppress(OSError):
+            for number in (port, port + 10_000):
+                socket.create_server(("127.0.0.1", number)).close()
             return port
 
 
@@ -308,6 +315,7 @@ class ClusterEngine(Engine):
         options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000")
         servers = [Server(folder / str(number), *options, keeps_data=True) for number in range(6)]
         super().__init__([{"cluster": [server.address for server in servers], "parts": 4}], servers)
+        self._slots_of_killed: set[int] = set()
         self._introduce()
         wait_for(self.is_whole, "the cluster is whole")
 
@@ -333,9 +341,16 @@ class ClusterEngine(Engine):
     def kill_master(self, slot: int) -> Server:
         """Kill the master of a slot, wait until its replica has taken over, and return it."""
         old = self.master_of(slot)
+        with old.client() as client:
+            mine = {each["port"]: each["slots"] for each in _cluster_nodes(client)}[old.port]
+        self._slots_of_killed = mine
         old.kill()
         wait_for(lambda: self.master_of(slot) is not old, "the replica takes over")
         return old
+
+    def served_by_killed(self, slot: int) -> bool:
+        """Return whether the master that was killed held ``slot``."""
+        return slot in self._slots_of_killed
 
     def migrate(self, slot: int) -> tuple[Server, Server]:
         """Move a slot with all its keys to another master; return the old one and the new one."""
