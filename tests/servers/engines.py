@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
+import secrets
 import shutil
 import signal
 import socket
@@ -59,7 +59,7 @@ def free_port() -> int:
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     while True:
-        port = 10_000 + 16 * random.randrange(600) + worker % 16
+        port = 10_000 + 16 * secrets.randbelow(600) + worker % 16
         with contextlib.suppress(OSError):
             for number in (port, port + 10_000):
                 socket.create_server(("127.0.0.1", number)).close()
