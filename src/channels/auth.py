@@ -25,6 +25,7 @@ from channels.conf import authentication_backends
 from channels.db import database_sync_to_async
 from channels.lanes import enter_lane
 from channels.middleware import BaseMiddleware
+from channels.security.limits import ConnectionLimits
 from channels.security.websocket import SiteOriginValidator
 from channels.sessions import CookieMiddleware, SessionMiddleware
 from channels.typing import App, Receive, Scope, Send
@@ -176,9 +177,10 @@ class _CheckedCookieMiddleware(CookieMiddleware):
 def AuthMiddlewareStack(inner: App) -> CookieMiddleware:  # noqa: N802 (name of the contract)
     """Wrap an application in ``CookieMiddleware``, ``SessionMiddleware`` and ``AuthMiddleware``.
 
-    WebSockets opened by pages of other sites are refused: see ``SiteOriginValidator``.
+    WebSockets opened by pages of other sites are refused: see ``SiteOriginValidator``. So are those
+    of users and addresses that have too many open, if there is a limit: see ``ConnectionLimits``.
     """
-    return _CheckedCookieMiddleware(SessionMiddleware(AuthMiddleware(inner)))
+    return _CheckedCookieMiddleware(SessionMiddleware(AuthMiddleware(ConnectionLimits(inner))))
 
 
 def _require_session(scope: Scope) -> Any:

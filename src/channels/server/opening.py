@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Iterable
 from typing import Any, Final
@@ -86,7 +87,12 @@ class Opening(Outgoing):
         )
         self._scope = self._make_scope(asked)
         self._event = {"type": "websocket.connect"}
-        self._task = asyncio.get_running_loop().create_task(self._run(self._scope))
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(self._scope),
+            context=contextvars.Context()
+            if getattr(self._config, "reset_contextvars", False)
+            else None,
+        )
         self._server.tasks.add(self._task)
         self._task.add_done_callback(self._server.tasks.discard)
 

@@ -41,6 +41,7 @@ from channels.auth import (
     logout,
 )
 from channels.db import DatabaseSyncToAsync
+from channels.security.limits import ConnectionLimits
 from channels.sessions import CookieMiddleware, SessionMiddleware
 from channels.typing import Event, Receive, Scope, Send
 
@@ -535,7 +536,8 @@ def test_the_stack_is_cookies_around_sessions_around_users() -> None:
     assert isinstance(stack, CookieMiddleware)
     assert type(stack.inner) is SessionMiddleware
     assert type(stack.inner.inner) is AuthMiddleware
-    assert stack.inner.inner.inner is whole
+    assert type(stack.inner.inner.inner) is ConnectionLimits
+    assert stack.inner.inner.inner.inner is whole
 
 
 async def connect(cookie: str, **extra: Any) -> Scope:

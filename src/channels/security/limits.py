@@ -1,0 +1,91 @@
+"""How many WebSockets one user, and one address, may have open in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any, Final
+
+from channels import telemetry
+from channels._core.events import denial_events
+from channels.conf import channels_settings
+from channels.middleware import BaseMiddleware
+from channels.typing import Receive, Scope, Send
+
+USER: Final = "max_connections_per_user"
+ADDRESS: Final = "max_connections_per_address"
+TOO_MANY: Final = 429
+
+_open: Final[Counter[tuple[str, Hashable]]] = Counter()
+# Connections may run on several event loops.
+_lock = threading.Lock()
+
+
+class ConnectionLimits(BaseMiddleware):
+    """Refuses a WebSocket with status 429 when its user or address has too many already.
+
+    The limits are ``CHANNELS["MAX_CONNECTIONS_PER_USER"]``, for which ``user`` has to be in the
+    scope, and ``CHANNELS["MAX_CONNECTIONS_PER_ADDRESS"]``; each is off until it is set. They count
+    in this process, over all instances. Anonymous users are counted by their address alone. Behind
+    a proxy the address is the client's only if the server takes it from the proxy's headers.
+
+    Part of ``AuthMiddlewareStack``.
+
+    Args:
+        inner: The application to wrap.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Count the connection while it is open, or refuse it; the scope stays untouched."""
+        counted = _counted_by(scope) if scope.get("type") == "websocket" else ()
+        limit = _enter(counted)
+        if limit is not None:
+            telemetry.emit(telemetry.ConnectionLimited(limit))
+            return await _refuse(scope, receive, send)
+        try:
+            return await self.inner(scope, receive, send)
+        finally:
+            _leave(counted)
+
+
+def _counted_by(scope: Scope) -> tuple[tuple[str, Hashable, int], ...]:
+    """Return under which keys the connection counts, each with its limit."""
+    settings = channels_settings()
+    counted: list[tuple[str, Hashable, int]] = []
+    user, client = scope.get("user"), scope.get("client")
+    if settings.max_connections_per_user is not None and getattr(user, "is_authenticated", False):
+        counted.append((USER, getattr(user, "pk", None), settings.max_connections_per_user))
+    if settings.max_connections_per_address is not None and client:
+        counted.append((ADDRESS, client[0], settings.max_connections_per_address))
+    return tuple(counted)
+
+
+def _enter(counted: tuple[tuple[str, Hashable, int], ...]) -> str | None:
+    """Count one more, or return the limit that forbids it."""
+    if not counted:
+        return None
+    with _lock:
+        for limit, key, most in counted:
+            if _open[limit, key] >= most:
+                return limit
+        for limit, key, _ in counted:
+            _open[limit, key] += 1
+    return None
+
+
+def _leave(counted: tuple[tuple[str, Hashable, int], ...]) -> None:
+    with _lock:
+        for limit, key, _ in counted:
+            _open[limit, key] -= 1
+            if not _open[limit, key]:
+                del _open[limit, key]
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    answer = denial_events(
+        scope, TOO_MANY, b"too many connections", headers=[(b"content-type", b"text/plain")]
+    )
+    while (await receive())["type"] != "websocket.disconnect":
+        while answer:
+            await send(answer.pop(0))

@@ -1,0 +1,70 @@
+"""HTTP under uvicorn, with a deadline for each request's head and a limit on connections.
+
+Uvicorn itself waits for ever for a client that sends its head a byte at a time. Every WebSocket
+begins as such a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from channels import telemetry
+from channels.server import handshake
+from channels.server.limits import limits_of
+from channels.server.wheel import wheel_of
+
+try:
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _UvicornProtocol
+except ImportError:
+    from uvicorn.protocols.http.h11_impl import (  # type: ignore[assignment] # does the same
+        H11Protocol as _UvicornProtocol,
+    )
+
+
+class HttpProtocol(_UvicornProtocol):
+    """Serves one connection; for uvicorn's ``http`` setting.
+
+    Attributes:
+        slot: Where the connection's deadline stands; the wheel's own.
+    """
+
+    slot: int = -1
+
+    def connection_made(self, transport: Any) -> None:
+        """Wait for the first request, unless there are too many connections already."""
+        super().connection_made(transport)
+        self._wheel = wheel_of(asyncio.get_running_loop())
+        if len(self.connections) > limits_of(self.config).max_connections:
+            self._refuse(503, "too many connections", limit="max_connections")
+        else:
+            self._wheel.set(self, limits_of(self.config).header_timeout)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sends; the first bytes of a request start its deadline."""
+        before = self.cycle
+        # The cycle of a request is made when its head is whole.
+        if self.slot < 0 and (cast("Any", before) is None or before.response_complete):
+            self._wheel.set(self, limits_of(self.config).header_timeout)
+        super().data_received(data)
+        if self.cycle is not before:
+            self._wheel.forget(self)
+
+    def handle_websocket_upgrade(self, *arguments: Any) -> None:
+        """Hand the connection to the WebSocket protocol, which has deadlines of its own."""
+        self._wheel.forget(self)
+        super().handle_websocket_upgrade(*arguments)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the deadline."""
+        self._wheel.forget(self)
+        super().connection_lost(exc)
+
+    def deadline_passed(self) -> None:
+        """Refuse a client whose request does not come."""
+        self._refuse(408, "the request did not come in time", limit="header_timeout")
+
+    def _refuse(self, status: int, reason: str, *, limit: str) -> None:
+        telemetry.emit(telemetry.ConnectionLimited(limit))
+        self.transport.write(handshake.refuse(status, reason))
+        self.transport.close()
