@@ -18,6 +18,7 @@ import pytest
 from channels_redis import _loop_layer, _pubsub_loop_layer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
+from tests.conftest import SLOW
 from tests.servers.engines import Engine, Server
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "redis-cost.md"
@@ -70,7 +71,6 @@ class Crowd:
             layer = self._layers[number % len(self._layers)]
             channel = await layer.new_channel()
             self._channels.append((layer, channel, layer.attach(channel, self._note)))
-        await asyncio.sleep(0.1)
 
     async def join(self) -> None:
         """Have everyone join."""
@@ -132,9 +132,20 @@ async def crowd_of(
         await layer.close_pools()
 
 
+async def quiet(counting: Counting) -> None:
+    """Return when connecting is over: nothing but waiting reads comes any more."""
+    async with asyncio.timeout(10 * SLOW):
+        while True:
+            counting.restart()
+            await asyncio.sleep(0.3)
+            if not set(counting.calls()) - {"XREAD", "PING"}:
+                return
+
+
 async def costs(crowd: Crowd, counting: Counting) -> dict[str, Counter[str]]:
     """Return the commands for joining, one message and leaving, without waiting reads."""
     await crowd.sit_down()
+    await quiet(counting)
     result = {}
     for name, act in (("join", crowd.join), ("send", crowd.send), ("leave", crowd.leave)):
         counting.restart()

@@ -39,8 +39,14 @@ class Broadcast(dict[str, Any]):
             f"this {self['type']} goes to a whole group and must not change; copy it: dict(event)"
         )
 
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
+    __setitem__: Any = _refuse
+    __delitem__: Any = _refuse
+    __ior__: Any = _refuse
+    clear: Any = _refuse
+    pop: Any = _refuse
+    popitem: Any = _refuse
+    setdefault: Any = _refuse
+    update: Any = _refuse
 
 
 def is_broadcast(message: Message) -> bool:

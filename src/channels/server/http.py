@@ -7,19 +7,21 @@ begins as such a request.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from channels import telemetry
 from channels.server import handshake
 from channels.server.limits import limits_of
 from channels.server.wheel import wheel_of
 
-try:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _UvicornProtocol
-except ImportError:
-    from uvicorn.protocols.http.h11_impl import (  # type: ignore[assignment] # does the same
-        H11Protocol as _UvicornProtocol,
-    )
+if TYPE_CHECKING:
+    # Both do the same; the other one's library has no types.
+    from uvicorn.protocols.http.h11_impl import H11Protocol as _UvicornProtocol
+else:
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _UvicornProtocol
+    except ImportError:
+        from uvicorn.protocols.http.h11_impl import H11Protocol as _UvicornProtocol
 
 
 class HttpProtocol(_UvicornProtocol):
