@@ -265,7 +265,7 @@ def test_refused_websocket_is_logged(served: Project) -> None:
 
 
 def test_handshake_that_takes_too_long_is_refused(served: Project) -> None:
-    with pytest.raises(InvalidStatus, match="HTTP 403"):
+    with pytest.raises(InvalidStatus, match="HTTP 503"):
         served.open_socket("/ws/silent/")
 
     served.wait_for("WebSocket /ws/silent/: no answer in 1 s, refused.")

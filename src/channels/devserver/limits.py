@@ -8,7 +8,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-from channels.devserver.log import show_path
 from channels.typing import App, Event, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("django.channels.server")
@@ -41,32 +40,6 @@ def limit_requests(application: App, seconds: float | None) -> App:
         except asyncio.CancelledError:
             if not deadline.has_passed:
                 raise
-        finally:
-            deadline.stop()
-
-    return limited
-
-
-def limit_handshakes(application: App, seconds: float) -> App:
-    """Refuse a WebSocket that the application has neither accepted nor refused in time.
-
-    The server then tells the application by ``websocket.disconnect``. 0 is no limit.
-    """
-    if seconds <= 0:
-        return application
-
-    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "websocket":
-            await application(scope, receive, send)
-            return
-
-        async def refuse(has_begun: bool) -> None:
-            logger.warning("WebSocket %s: no answer in %g s, refused.", show_path(scope), seconds)
-            await send({"type": "websocket.close"})
-
-        deadline = _Deadline(seconds, send, is_met=lambda event: True, passed=refuse)
-        try:
-            await application(scope, receive, deadline.send)
         finally:
             deadline.stop()
 

@@ -11,8 +11,10 @@ from typing import Any, Final
 import uvicorn
 
 from channels.conf import server_settings
-from channels.devserver.limits import limit_handshakes, limit_requests, set_root_path
+from channels.devserver.limits import limit_requests, set_root_path
 from channels.devserver.log import Log, log_connections
+from channels.server import HttpProtocol, WebSocketProtocol
+from channels.server.limits import Limits, limits_of
 from channels.typing import App
 
 LONGEST_SHUTDOWN: Final = 1
@@ -30,16 +32,13 @@ class Site:
 
     def __init__(self, application: App, options: Mapping[str, Any], log: Log) -> None:
         application = limit_requests(application, options["http_timeout"])
-        application = limit_handshakes(application, options["websocket_handshake_timeout"])
         application = set_root_path(application, server_settings().root_path)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 log_connections(application, log),
                 interface="asgi3",
-                ws="websockets-sansio",
-                ws_max_size=_limits(
-                    options["websocket_max_message_size"], options["websocket_max_frame_size"]
-                ),
+                http=HttpProtocol,
+                ws=_protocol(options),
                 proxy_headers=False,
                 log_config=None,
                 log_level="warning",
@@ -64,7 +63,20 @@ class Site:
         self._has_ended.wait(2 * LONGEST_SHUTDOWN)
 
 
-def _limits(message_bytes: int, frame_bytes: int) -> Any:
-    """Return both limits as websockets takes them, whose one-number form every release has."""
-    message_limit, frame_limit = message_bytes or sys.maxsize, frame_bytes or sys.maxsize
-    return message_limit if frame_limit >= message_limit else (message_limit, frame_limit)
+def _protocol(options: Mapping[str, Any]) -> type[WebSocketProtocol]:
+    """Return the WebSocket protocol with the limits of the command, where 0 is none."""
+    message_bytes = options["websocket_max_message_size"] or sys.maxsize
+    frame_bytes = options["websocket_max_frame_size"] or sys.maxsize
+
+    class SiteProtocol(WebSocketProtocol):
+        __slots__ = ()
+
+        @classmethod
+        def read_limits(cls, config: uvicorn.Config) -> Limits:
+            return limits_of(config)._replace(
+                max_message_bytes=message_bytes,
+                max_frame_bytes=min(frame_bytes, message_bytes),
+                handshake_timeout=options["websocket_handshake_timeout"] or threading.TIMEOUT_MAX,
+            )
+
+    return SiteProtocol

@@ -58,7 +58,8 @@ class FrameReader:
     """Reads what one client sends.
 
     Args:
-        max_frame_bytes: Most bytes in the payload of a frame, as it comes.
+        max_frame_bytes: Most bytes in the payload of a frame; of a deflated message that comes in
+            one frame, as it comes and inflated.
         max_message_bytes: Most bytes in a message, as it comes and inflated.
         has_deflate: Whether permessage-deflate was negotiated.
     """
@@ -182,7 +183,9 @@ class FrameReader:
 
     def _finish(self, first: int, payload: bytes) -> Frame:
         if first & RSV1:
-            payload = inflate(payload, self._max_message_bytes)
+            is_one_frame = first & FIN
+            limit = self._max_frame_bytes if is_one_frame else self._max_message_bytes
+            payload = inflate(payload, min(limit, self._max_message_bytes))
         else:
             self._require_message_size(len(payload))
         if first & 15 == BINARY:

@@ -22,7 +22,7 @@ from channels import telemetry
 from channels.exceptions import PeerGoneError
 from channels.server import handshake
 from channels.server.framing import FrameReader
-from channels.server.limits import limits_of
+from channels.server.limits import Limits, limits_of
 from channels.server.outgoing import ASKING, DENYING, NEW, OPEN, Outgoing
 from channels.sources import EXTENSION
 from channels.typing import Event, Scope
@@ -51,7 +51,7 @@ class Opening(Outgoing):
     def __init__(
         self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> None:
-        super().__init__(limits_of(config))
+        super().__init__(self.read_limits(config))
         self._config = config
         self._server = server_state
         self._app_state = app_state
@@ -63,6 +63,11 @@ class Opening(Outgoing):
         self._scope: Scope = {}
         self._handshake: handshake.Handshake | None = None
         self._denial: tuple[int, Iterable[Any]] | None = None
+
+    @classmethod
+    def read_limits(cls, config: uvicorn.Config) -> Limits:
+        """Return the limits of a socket; a subclass may have others."""
+        return limits_of(config)
 
     def _start(self, head: bytes) -> None:
         """Read the request, whose whole head uvicorn hands over, and ask the application."""

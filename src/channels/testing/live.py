@@ -134,7 +134,7 @@ class ServerThread(threading.Thread):
         )
         options: dict[str, Any] = {
             "interface": "asgi3",
-            "ws": "websockets-sansio",
+            "ws": "channels.server:WebSocketProtocol",
             "proxy_headers": False,
             "access_log": False,
             # The test process has logging of its own.

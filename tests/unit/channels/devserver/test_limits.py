@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 import pytest
 
-from channels.devserver.limits import limit_handshakes, limit_requests, set_root_path
+from channels.devserver.limits import limit_requests, set_root_path
 from channels.typing import App, Event, Receive, Scope, Send
 
 HTTP: Scope = {"type": "http", "path": "/"}
@@ -131,101 +130,4 @@ async def test_websockets_are_not_limited_as_requests() -> None:
 @pytest.mark.parametrize("seconds", [None, 0])
 def test_no_limit_leaves_the_application_as_it_is(seconds: Any) -> None:
     assert limit_requests(echo_scope, seconds) is echo_scope
-    assert limit_handshakes(echo_scope, seconds or 0) is echo_scope
     assert set_root_path(echo_scope, "") is echo_scope
-
-
-async def test_handshake_without_an_answer_is_refused(caplog: pytest.LogCaptureFixture) -> None:
-    seen: list[Event] = []
-
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.extend([await receive(), await receive()])
-        await send({"type": "websocket.accept"})
-
-    server = Server({"type": "websocket.connect"})
-    sent = await server.call(limit_handshakes(application, LIMIT), SOCKET)
-
-    assert [event["type"] for event in seen] == ["websocket.connect", "websocket.disconnect"]
-    assert sent == [{"type": "websocket.close"}]
-    assert caplog.record_tuples == [
-        (
-            "django.channels.server",
-            logging.WARNING,
-            "WebSocket /chat: no answer in 0.01 s, refused.",
-        )
-    ]
-
-
-@pytest.mark.parametrize("answer", ["websocket.accept", "websocket.http.response.start"])
-async def test_handshake_with_an_answer_goes_on(answer: str) -> None:
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": answer})
-        await asyncio.sleep(3 * LIMIT)
-        await send({"type": "last"})
-
-    sent = await Server().call(limit_handshakes(application, LIMIT), SOCKET)
-
-    assert sent == [{"type": answer}, {"type": "last"}]
-
-
-async def test_application_that_ends_without_an_answer_leaves_no_timer() -> None:
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        raise LookupError
-
-    server = Server()
-    with pytest.raises(LookupError):
-        await server.call(limit_handshakes(application, LIMIT), SOCKET)
-    await asyncio.sleep(3 * LIMIT)
-
-    assert server.sent == []
-
-
-async def test_client_that_has_gone_when_the_time_is_over_is_no_error() -> None:
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(3 * LIMIT)
-
-    async def send(event: Event) -> None:
-        raise ConnectionResetError
-
-    server = Server()
-    server.send = send  # type: ignore[method-assign]
-    await server.call(limit_handshakes(application, LIMIT), SOCKET)
-
-    assert server.sent == []
-
-
-async def test_requests_are_not_limited_as_handshakes() -> None:
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await asyncio.sleep(3 * LIMIT)
-        await send(START)
-
-    sent = await Server().call(limit_handshakes(application, LIMIT), HTTP)
-
-    assert sent == [START]
-
-
-@pytest.mark.parametrize(
-    ("path", "seen"),
-    [
-        ("/site/page/", "/site/page/"),
-        ("/page/", "/site/page/"),
-        ("/site", "/site"),
-        ("/sitemap/", "/site/sitemap/"),
-    ],
-)
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-async def test_path_is_below_the_root_path_whether_the_client_says_so_or_not(
-    kind: str, path: str, seen: str
-) -> None:
-    scope = {"type": kind, "path": path, "root_path": ""}
-
-    [inner] = await Server().call(set_root_path(echo_scope, "/site"), scope)
-
-    assert inner == {"type": kind, "path": seen, "root_path": "/site"}
-    assert scope["path"] == path
-
-
-async def test_scope_without_a_path_gets_no_root_path() -> None:
-    [inner] = await Server().call(set_root_path(echo_scope, "/site"), {"type": "lifespan"})
-
-    assert inner == {"type": "lifespan"}

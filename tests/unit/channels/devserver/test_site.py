@@ -9,8 +9,9 @@ import threading
 from typing import Any
 
 import pytest
+import uvicorn
 
-from channels.devserver.site import Site, _limits
+from channels.devserver.site import Site, _protocol
 from channels.typing import Receive, Scope, Send
 
 OPTIONS = {
@@ -31,18 +32,27 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize(
     ("message", "frame", "limits"),
     [
-        (1000, 1000, 1000),
-        (1000, 2000, 1000),
-        (1000, 0, 1000),
-        (0, 0, sys.maxsize),
+        (1000, 1000, (1000, 1000)),
+        (1000, 2000, (1000, 1000)),
+        (1000, 0, (1000, 1000)),
+        (0, 0, (sys.maxsize, sys.maxsize)),
         (1000, 10, (1000, 10)),
         (0, 10, (sys.maxsize, 10)),
     ],
 )
-def test_limits_are_one_number_unless_frames_have_a_lower_one(
-    message: int, frame: int, limits: Any
-) -> None:
-    assert _limits(message, frame) == limits
+def test_the_options_are_the_limits_of_a_socket(message: int, frame: int, limits: Any) -> None:
+    options = OPTIONS | {"websocket_max_message_size": message, "websocket_max_frame_size": frame}
+
+    read = _protocol(options).read_limits(uvicorn.Config("app:app"))
+
+    assert (read.max_message_bytes, read.max_frame_bytes) == limits
+    assert read.handshake_timeout == 5
+
+
+def test_no_time_out_of_the_handshake_is_a_very_long_one() -> None:
+    protocol = _protocol(OPTIONS | {"websocket_handshake_timeout": 0})
+
+    assert protocol.read_limits(uvicorn.Config("app:app")).handshake_timeout > 10**6
 
 
 def test_site_serves_in_a_thread_until_it_is_stopped_from_another() -> None:

@@ -150,6 +150,16 @@ def test_a_bomb_is_stopped_at_the_limit() -> None:
     assert read(reader(has_deflate=True), client_frame(0xC2, bomb)) == [1009]
 
 
+def test_a_deflated_message_in_one_frame_is_under_the_limit_of_a_frame() -> None:
+    packed = deflated(b"x" * 11)
+    small = {"has_deflate": True, "frame": 10, "message": 100}
+
+    assert read(reader(**small), client_frame(0xC1, packed)) == [1009]
+    assert read(reader(**small), client_frame(0x41, packed) + client_frame(0x80)) == [
+        (TEXT, "x" * 11)
+    ]
+
+
 def test_what_cannot_be_inflated_is_a_violation() -> None:
     assert read(reader(has_deflate=True), client_frame(0xC1, b"\xff\xff\xff")) == [1007]
 
