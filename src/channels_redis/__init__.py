@@ -1,3 +1,3 @@
-"""Channel layers over Redis: the room is reserved, nothing is built in it yet."""
+"""Channel layers over Redis and Valkey."""
 
 __version__ = "4.3.0"

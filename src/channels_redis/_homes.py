@@ -121,7 +121,7 @@ class Homes(Generic[R]):
         home = self._home
         if home is not None and home.loop is loop:
             return await work(home.resident)
-        if home is None or not home.is_open():
+        if home is None or not home.loop.is_running():
             return await self._carry(work, _thread.loop())
         return await self._carry(work, home.loop)
 

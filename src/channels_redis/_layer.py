@@ -176,6 +176,8 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
         self._take_identity()
 
     async def _join(self, group: str, channel: str) -> None:
+        if isinstance(self._hub.channels.get(channel), Inbox):
+            self._listen()  # again, should the connections have been closed meanwhile
         was_member = channel in self._hub.membership.groups[group]
         self._hub.join(group, channel)
         try:

@@ -109,6 +109,11 @@ class RedisLoopLayer:
         links = [reader.link for reader in self.readers]
         await close_all([*links, *(node.link for node in self.nodes)])
 
+    async def flush(self) -> None:
+        """Delete every key of the layer; no group is registered any more."""
+        self.registrations.forget()
+        await asyncio.gather(*[node.flush() for node in self.nodes])
+
     def ring(self, channel: str) -> None:
         """Have the readers of a normal channel look for messages."""
         for bell in self.bells.get(channel, ()):

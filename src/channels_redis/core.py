@@ -9,7 +9,6 @@ take from.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -180,6 +179,7 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
 
         Raises:
             InvalidNameError: A name breaks the grammar.
+            ChannelFull: The process of ``channel`` does not read its inbox. Nothing was left.
             RedisUnavailableError: Redis did not answer in time.
         """
         self.require_valid_group_name(group)
@@ -192,7 +192,8 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
         else:
             envelope = _envelope.pack(Kind.LEAVE, group, channel.encode())
             node = _node_of(channel)
-            await self._homes.run(lambda here: here.nodes[shard].send(node, envelope))
+            if not await self._homes.run(lambda here: here.nodes[shard].send(node, envelope)):
+                raise ChannelFull(channel, self._inbox_capacity)
 
     async def group_send(self, group: str, message: Message) -> None:
         """Send ``message`` to every channel that is in ``group`` now. One round trip.
@@ -225,8 +226,8 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
 
     async def flush(self) -> None:
         """Delete every message and every group of this prefix, on all shards."""
-        await self._homes.run(lambda here: asyncio.gather(*[node.flush() for node in here.nodes]))
         self._hub.flush()
+        await self._homes.run(lambda here: here.flush())
 
     async def wait_received(self) -> None:
         """Do nothing: nothing is left to do in the background after a receive."""
@@ -274,7 +275,13 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
         # What this process has sent to itself counts before it has arrived.
         if node == self.client_prefix:
             self._on_the_way[channel] = self._on_the_way.get(channel, 0) + 1
-        return await self._homes.run(lambda here: here.nodes[shard].send(node, envelope))
+        is_sent = 0
+        try:
+            is_sent = await self._homes.run(lambda here: here.nodes[shard].send(node, envelope))
+        finally:
+            if not is_sent:
+                self._has_landed(channel)
+        return is_sent
 
     def _has_landed(self, channel: str) -> None:
         if channel in self._on_the_way:

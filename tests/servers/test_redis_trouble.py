@@ -382,6 +382,70 @@ def test_a_forked_process_is_a_process_of_its_own(engine: Engine, server: Server
     assert server.connections() == 0
 
 
+def test_sync_code_sends_although_the_consumers_loop_stands_still(engine: Engine) -> None:
+    layer = RedisChannelLayer(engine.hosts)
+    loop = asyncio.new_event_loop()
+
+    async def join() -> str:
+        channel: str = await layer.new_channel()
+        layer.attach(channel, lambda: None)
+        await layer.group_add("room", channel)
+        return channel
+
+    channel = loop.run_until_complete(join())
+    async_to_sync(layer.group_send)("room", tick(1))
+
+    async def arrival() -> Any:
+        async with asyncio.timeout(10 * SLOW):
+            while (message := layer.channels[channel].take()) is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        return message["n"]
+
+    assert loop.run_until_complete(arrival()) == 1
+    loop.run_until_complete(layer.close_pools())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+async def test_a_group_that_is_joined_right_after_a_flush_is_known_to_redis(make: Make) -> None:
+    layer = make()
+    channel = await layer.new_channel()
+    await layer.group_add("room", channel)
+
+    await layer.flush()
+    await layer.group_add("room", channel)
+    await layer.group_send("room", tick(1))
+
+    assert await receive(layer, channel) == 1
+
+
+async def test_closed_connections_are_made_again_for_consumers_that_are_still_there(
+    make: Make,
+) -> None:
+    layer = make()
+    channel = await layer.new_channel()
+    inbox = layer.attach(channel, lambda: None)
+
+    await layer.close_pools()
+    await layer.group_add("room", channel)
+    await layer.group_send("room", tick(1))
+
+    async with asyncio.timeout(10 * SLOW):
+        while (message := inbox.take()) is None:  # noqa: ASYNC110 - an inbox has no event
+            await asyncio.sleep(0.01)
+    assert message["n"] == 1
+    layer.detach(channel)
+
+
+async def test_a_send_that_fails_takes_no_room(make: Make) -> None:
+    layer = make(hosts=[("127.0.0.1", free_port())], timeout=0.1, capacity=1)
+    channel = await layer.new_channel()
+
+    for _ in range(2):
+        with pytest.raises(RedisUnavailableError):
+            await layer.send(channel, tick(1))
+
+
 # Notices
 
 

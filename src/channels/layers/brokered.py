@@ -74,6 +74,10 @@ class Registrations:
                 self._registered.pop(group, None)
                 self._unregister(group)
 
+    def forget(self) -> None:
+        """Take it that the broker knows of no group."""
+        self._registered.clear()
+
     def is_registered(self, group: str) -> bool:
         """Return whether ``group`` is registered, or about to be."""
         return group in self._registered
