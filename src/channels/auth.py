@@ -160,7 +160,10 @@ class AuthMiddleware(BaseMiddleware):
         # The user is loaded on the thread that the connection's consumer will keep.
         with enter_lane() if scope.get("type") == "websocket" else nullcontext():
             await self.resolve_scope(scope)
-            return await self.inner(scope, receive, send)
+            return await self._behind()(scope, receive, send)
+
+    def _behind(self) -> App:
+        return self.inner
 
 
 class _CheckedCookieMiddleware(CookieMiddleware):
@@ -174,13 +177,24 @@ class _CheckedCookieMiddleware(CookieMiddleware):
         return await self._checked(scope, receive, send)
 
 
+class _LimitedAuthMiddleware(AuthMiddleware):
+    """``AuthMiddleware`` that hands on no more connections of its user than there may be."""
+
+    def __init__(self, inner: App) -> None:
+        super().__init__(inner)
+        self._limited = ConnectionLimits(inner)
+
+    def _behind(self) -> App:
+        return self._limited
+
+
 def AuthMiddlewareStack(inner: App) -> CookieMiddleware:  # noqa: N802 (name of the contract)
     """Wrap an application in ``CookieMiddleware``, ``SessionMiddleware`` and ``AuthMiddleware``.
 
     WebSockets opened by pages of other sites are refused: see ``SiteOriginValidator``. So are those
     of users and addresses that have too many open, if there is a limit: see ``ConnectionLimits``.
     """
-    return _CheckedCookieMiddleware(SessionMiddleware(AuthMiddleware(ConnectionLimits(inner))))
+    return _CheckedCookieMiddleware(SessionMiddleware(_LimitedAuthMiddleware(inner)))
 
 
 def _require_session(scope: Scope) -> Any:

@@ -41,7 +41,6 @@ from channels.auth import (
     logout,
 )
 from channels.db import DatabaseSyncToAsync
-from channels.security.limits import ConnectionLimits
 from channels.sessions import CookieMiddleware, SessionMiddleware
 from channels.typing import Event, Receive, Scope, Send
 
@@ -535,9 +534,8 @@ def test_the_stack_is_cookies_around_sessions_around_users() -> None:
 
     assert isinstance(stack, CookieMiddleware)
     assert type(stack.inner) is SessionMiddleware
-    assert type(stack.inner.inner) is AuthMiddleware
-    assert type(stack.inner.inner.inner) is ConnectionLimits
-    assert stack.inner.inner.inner.inner is whole
+    assert isinstance(stack.inner.inner, AuthMiddleware)
+    assert stack.inner.inner.inner is whole
 
 
 async def connect(cookie: str, **extra: Any) -> Scope:
@@ -602,8 +600,8 @@ async def test_a_cookie_of_another_site_is_an_anonymous_visitor() -> None:
     assert await Session.objects.acount() == 1
 
 
-async def handshake(**headers: str) -> Any:
-    """Return the events of a refusal, or what the application returned."""
+async def handshake(inner: Callable[[], Any] | None = None, **headers: str) -> Any:
+    """Return the events of a refusal, or what the application returned: ``inner()``."""
     events = [{"type": "websocket.connect"}, {"type": "websocket.disconnect"}]
     sent: list[Event] = []
 
@@ -613,12 +611,13 @@ async def handshake(**headers: str) -> Any:
     async def note(event: Event) -> None:
         sent.append(event)
 
-    async def inner(scope: Scope, receive: Receive, send: Send) -> str:
-        return "let in"
+    async def application(scope: Scope, receive: Receive, send: Send) -> Any:
+        return await inner() if inner is not None else "let in"
 
     pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "websocket", "path": "/", "headers": pairs, "session": {}, "user": 1}
-    return await AuthMiddlewareStack(inner)(scope, next_event, note) or sent
+    scope["client"] = ("::1", 1)
+    return await AuthMiddlewareStack(application)(scope, next_event, note) or sent
 
 
 async def test_the_page_of_another_site_is_refused_before_its_cookie_is_read(
@@ -639,6 +638,12 @@ async def test_the_sites_own_page_is_let_in() -> None:
 
 async def test_a_client_without_origin_is_let_in() -> None:
     assert await handshake(host="own.example") == "let in"
+
+
+@override_settings(CHANNELS={"MAX_CONNECTIONS_PER_ADDRESS": 1})
+async def test_an_address_that_has_too_many_open_is_refused() -> None:
+    assert await handshake(inner=handshake) == [{"type": "websocket.close"}]
+    assert await handshake() == "let in"
 
 
 @override_settings(CHANNELS={"CHECK_ORIGIN": False})
