@@ -74,6 +74,8 @@ class Connection:
         self._sink = socket if is_method_of(send, socket) else None
         self._passed = passed if is_websocket else frozenset()
         self._held: list[Broadcast] = []
+        # Where frames may pass, if they may at all.
+        self._inbox: Inbox | None = None
         self._loop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
@@ -123,7 +125,7 @@ class Connection:
         elif layer_source is not None:
             self._sources.append(layer_source)
             if self._sink is not None and SEND in self._passed and isinstance(layer_source, Inbox):
-                layer_source.express = self._write_if_idle
+                self._inbox = layer_source
         try:
             while True:
                 event = self._next()
@@ -183,6 +185,8 @@ class Connection:
 
     def wake(self) -> None:
         """Let the loop look at its sources."""
+        if self._inbox is not None:
+            self._inbox.express = None
         if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
@@ -192,10 +196,6 @@ class Connection:
             self._hold(broadcast)
         elif not self._write(broadcast):
             await self._handle(broadcast, self.send)
-
-    def _write_if_idle(self, event: Broadcast) -> bool:
-        parked = self._parked
-        return parked is not None and not parked.done() and self._write(event)
 
     def _write(self, event: Broadcast) -> bool:
         """Hand a frame to the sink; ``False`` where there is none, or ``send`` has to judge it."""
@@ -258,10 +258,24 @@ class Connection:
 
     async def _park(self) -> None:
         self._parked = self._loop.create_future()
+        self._open_express()
         try:
             await self._parked
         finally:
             self._parked = None
+            if self._inbox is not None:
+                self._inbox.express = None
+
+    def _open_express(self) -> None:
+        """Let frames for the client pass while nothing else is to be done."""
+        if (
+            self._inbox is not None
+            and self._sink is not None
+            and self._session is not None
+            and self._session.state is OPEN
+            and not self._held
+        ):
+            self._inbox.express = self._sink.write
 
     async def _handle(self, event: Event, dispatch: Callable[[Event], Awaitable[Any]]) -> None:
         self._busy = True

@@ -34,6 +34,10 @@ class Broadcast(dict[str, Any]):
         self.frames: dict[Any, bytes] = {}
         self.message: Callable[[], Message] = copier(message)
 
+    def __call__(self) -> Broadcast:
+        """Return itself: where another message is copied for each member, they share this one."""
+        return self
+
     def _refuse(self, *args: object, **kwargs: object) -> NoReturn:
         raise TypeError(
             f"this {self['type']} goes to a whole group and must not change; copy it: dict(event)"
@@ -64,8 +68,7 @@ def copies_of(message: Message) -> Callable[[], Message]:
     """
     if not is_broadcast(message):
         return copier(message)
-    shared = Broadcast(message)
-    return lambda: shared
+    return Broadcast(message)
 
 
 def _event(message: Message) -> Event:

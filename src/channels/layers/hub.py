@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from channels import telemetry
-from channels._core.broadcast import Broadcast
+from channels._core.broadcast import SEND, Broadcast
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Membership
 from channels.layers.inbox import Backlog, Inbox
@@ -106,9 +106,14 @@ class Hub:
         loop = asyncio.get_running_loop()
         delivered = dropped = 0
         channels = self.channels
+        frame = copies if type(copies) is Broadcast and copies["type"] == SEND else None
         for channel in self._members(group):
             box = channels.get(channel)
             if type(box) is Inbox and box.loop is loop:
+                if frame is not None and (express := box.express) is not None:
+                    express(frame)
+                    delivered += 1
+                    continue
                 is_in = box.put(copies(), now)
             else:
                 is_in = self._put(channel, copies(), now=now, loop=loop)

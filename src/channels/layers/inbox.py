@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from channels import telemetry
-from channels._core.broadcast import Broadcast
+from channels._core.broadcast import SEND, Broadcast
 from channels._core.mailbox import Mailbox
 from channels.typing import Message
 
@@ -25,7 +25,8 @@ class Inbox:
         wake: Called after each arrival.
 
     Attributes:
-        express: Takes a broadcast at once, if the consumer is idle, and returns whether it did.
+        express: Takes a frame for the client at once. There only while its consumer is idle, and
+            then nothing is unread.
         on_the_way: Messages that other loops have sent and that have not arrived yet.
     """
 
@@ -34,20 +35,15 @@ class Inbox:
     def __init__(self, channel: str, mailbox: Mailbox[Message], wake: Callable[[], None]) -> None:
         self.channel: str = channel
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        self.express: Callable[[Broadcast], bool] | None = None
+        self.express: Callable[[Broadcast], None] | None = None
         self.on_the_way: int = 0
         self._mailbox = mailbox
         self._wake = wake
 
     def put(self, message: Message, now: float) -> bool:
         """Deliver without waiting; ``False`` means the reader is too slow."""
-        # Never past a message that waits.
-        if (
-            self.express is not None
-            and type(message) is Broadcast
-            and not len(self._mailbox)
-            and self.express(message)
-        ):
+        if self.express is not None and type(message) is Broadcast and message["type"] == SEND:
+            self.express(message)
             return True
         accepted = self._mailbox.put(message, now)
         if accepted:

@@ -1,0 +1,124 @@
+"""Many WebSocket clients in one thread, which do as little as they can."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from typing import Final
+
+REQUEST: Final = (
+    "GET {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nUpgrade: websocket\r\n"
+    "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    "Sec-WebSocket-Version: 13\r\n\r\n"
+)
+PATIENCE: Final = 20.0
+"""Seconds after which a server that sends nothing is given up."""
+
+
+class Peers:
+    """Clients of one server.
+
+    Args:
+        port: The server's, on this machine.
+        path: That of every client.
+    """
+
+    def __init__(self, port: int, path: str) -> None:
+        self._port = port
+        self._request = REQUEST.format(path=path).encode()
+        self._sockets: list[socket.socket] = []
+        self._by_fd: dict[int, socket.socket] = {}
+        self._poll = select.epoll()
+        self._buffer = bytearray(1 << 16)
+
+    def open(self, number: int) -> None:
+        """Open so many more, one after the other."""
+        for _ in range(number):
+            peer = socket.create_connection(("127.0.0.1", self._port), PATIENCE)
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.sendall(self._request)
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                answer += peer.recv(4096) or b"\r\n\r\n"
+            if b" 101 " not in answer:
+                raise RuntimeError(f"the server refuses: {answer[:200]!r}")
+            self._sockets.append(peer)
+            self._by_fd[peer.fileno()] = peer
+            self._poll.register(peer.fileno(), select.EPOLLIN)
+
+    def fan_out(self, payload: bytes, rounds: int, ahead: int) -> float:
+        """Let the first client send so many messages, each to all; return deliveries a second.
+
+        Args:
+            payload: Of each message.
+            rounds: How many.
+            ahead: How many may be on their way at the same time.
+        """
+        size = self._measure(payload)
+        frame = _frame(payload)
+        whole = size * len(self._sockets)
+        sent = received = 0
+        start = time.perf_counter()
+        while received < rounds * whole:
+            while sent < rounds and sent * whole - received < ahead * whole:
+                self._sockets[0].send(frame)
+                sent += 1
+            received += self._read()
+        return rounds * len(self._sockets) / (time.perf_counter() - start)
+
+    def answer_pings(self, seconds: float) -> int:
+        """Answer pings for so long; return how many connections have ended meanwhile."""
+        until = time.monotonic() + seconds
+        ended: set[int] = set()
+        while (rest := until - time.monotonic()) > 0:
+            for fd, _ in self._poll.poll(rest):
+                data = self._by_fd[fd].recv(65536)
+                if not data or data[:1] == b"\x88":
+                    ended.add(fd)
+                    self._poll.unregister(fd)
+                elif data[:1] == b"\x89":
+                    self._by_fd[fd].send(b"\x8a\x80\0\0\0\0")
+        return len(ended)
+
+    def close(self) -> None:
+        """Close all, without a handshake."""
+        for peer in self._sockets:
+            peer.close()
+        self._poll.close()
+
+    def _measure(self, payload: bytes) -> int:
+        """Send one message and return how many bytes each client gets of it."""
+        sender = self._sockets[0]
+        sender.send(_frame(payload))
+        head = _read_exactly(sender, 4)
+        size = head[1] + 2 if head[1] < 126 else int.from_bytes(head[2:], "big") + 4
+        _read_exactly(sender, size - 4)
+        received = size
+        while received < size * len(self._sockets):
+            received += self._read()
+        return size
+
+    def _read(self) -> int:
+        received = 0
+        for fd, _ in self._poll.poll(PATIENCE):
+            received += self._by_fd[fd].recv_into(self._buffer)
+        if not received:
+            raise RuntimeError("the server sends nothing")
+        return received
+
+
+def _read_exactly(peer: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = peer.recv(size - len(data))
+        if not more:
+            raise RuntimeError("the server has closed")
+        data += more
+    return data
+
+
+def _frame(payload: bytes) -> bytes:
+    size = len(payload)
+    head = bytes((0x81, 0x80 | size)) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
+    return head + b"\0\0\0\0" + payload
