@@ -37,6 +37,8 @@ from channels.utils import name_that_thing
 
 DISCONNECT: Final = "websocket.disconnect"
 OPEN: Final = State.OPEN
+MOST_AT_ONCE: Final = 32
+"""Events that one connection may handle before the others have a turn."""
 MOST_HELD: Final = 100
 """Broadcasts that may wait for the accept."""
 
@@ -127,10 +129,17 @@ class Connection:
             if self._sink is not None and SEND in self._passed and isinstance(layer_source, Inbox):
                 self._inbox = layer_source
         try:
+            handled = 0
             while True:
+                if handled >= MOST_AT_ONCE:
+                    # A peer that sends without end must not keep the others waiting.
+                    await asyncio.sleep(0)
+                    handled = 0
                 event = self._next()
+                handled += 1
                 if event is None:
                     await self._park()
+                    handled = 0
                 elif event.get("type") in self._passed:
                     await self._pass_on(event)
                 else:
@@ -140,10 +149,8 @@ class Connection:
         finally:
             self._has_ended = True
             self._drop_held("closed", len(self._held))
-            if isinstance(self._client, Direct):
-                self._client.stop()
             # All are cancelled before the wait, which a second cancellation may cut short.
-            if tasks := [pump.stop() for pump in pumps]:
+            if tasks := self._stop(pumps):
                 await asyncio.wait(tasks)
 
     async def send(self, event: Event) -> bool:
@@ -189,6 +196,11 @@ class Connection:
             self._inbox.express = None
         if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
+
+    def _stop(self, pumps: list[Pump]) -> list[asyncio.Task[None]]:
+        if isinstance(self._client, Direct):
+            self._client.stop()
+        return [pump.stop() for pump in pumps]
 
     async def _pass_on(self, event: Event) -> None:
         broadcast = event if type(event) is Broadcast else Broadcast(event)

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import asgiref.sync
+
 OWN_CODE: Final = str(Path(__file__).parent)
 LOOP: Final = str(Path(__file__).with_name("connection.py"))
 DISPATCH: Final = str(Path(__file__).with_name("consumer.py"))
+BRIDGE: Final = str(Path(asgiref.sync.__file__))
 
 THREAD: Final = re.compile(r"(?:Current thread|Thread) 0x([0-9a-f]+)")
 FRAME: Final = re.compile(r'  File "(.+)", line (\d+) in (.+)')
@@ -43,6 +46,16 @@ def where_it_waits(task: asyncio.Task[Any], thread_id: int | None = None) -> str
     return _show(outer) if outer == inner else f"{_show(outer)} (in {_show(inner)})"
 
 
+def places_of_threads() -> list[str]:
+    """Return where each thread is that runs sync code for async code now."""
+    found = []
+    for places in _dump_threads().values():
+        if any(place.file == BRIDGE for place in places):
+            foreign = [p for p in _below(BRIDGE, places) if not p.file.startswith(OWN_CODE)]
+            found += [_show(place) for place in foreign[:1]]
+    return found
+
+
 def _handler_places(task: asyncio.Task[Any]) -> list[Place]:
     # Above the connection's loop stand the server and the middleware around the consumer.
     return _below(LOOP, list(_coroutine_places(task.get_coro())))
@@ -58,19 +71,23 @@ def _coroutine_places(awaited: Any) -> Iterator[Place]:
 
 
 def _thread_places(thread_id: int) -> list[Place]:
+    return _below(DISPATCH, _dump_threads().get(thread_id, []))
+
+
+def _dump_threads() -> dict[int, list[Place]]:
+    """Return the stack of each thread, outermost first."""
     # Read in one step: walking the frames of a thread that runs meanwhile can crash CPython 3.11.
     with tempfile.TemporaryFile() as file:
         faulthandler.dump_traceback(file, all_threads=True)
         file.seek(0)
         text = file.read().decode(errors="replace")
+    found = {}
     for block in text.split("\n\n"):
         head = THREAD.match(block)
-        if head is not None and int(head[1], 16) == thread_id:
-            innermost_first = [
-                Place(path, int(line), function) for path, line, function in FRAME.findall(block)
-            ]
-            return _below(DISPATCH, innermost_first[::-1])
-    return []
+        if head is not None:
+            places = [Place(path, int(line), name) for path, line, name in FRAME.findall(block)]
+            found[int(head[1], 16)] = places[::-1]
+    return found
 
 
 def _below(file: str, places: list[Place]) -> list[Place]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,7 +21,10 @@ from tests.conftest import SLOW
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPLICATION: Final = "tests.integration.apps.chat:application"
 COMMANDS: Final = {
-    "seaway": "uvicorn {app} --port {port} --ws channels.server:WebSocketProtocol",
+    "serve": "django serve --port {port} --workers 1 --drain-window 0 --drain-timeout 5 "
+    "--settings tests.integration.apps.settings",
+    "seaway": "uvicorn {app} --port {port} --ws channels.server:WebSocketProtocol "
+    "--http channels.server:HttpProtocol",
     "uvicorn": "uvicorn {app} --port {port}",
     # Its default before, deprecated now.
     "uvicorn-websockets": "uvicorn {app} --port {port} --ws websockets",
@@ -106,6 +110,12 @@ class Server:
             else:
                 return
 
+    def resident_bytes(self) -> int:
+        """Return how much memory the server and its workers have in use."""
+        pid = self._process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        return sum(map(_resident_bytes, (str(pid), *workers)))
+
     def stop(self) -> None:
         """Ask the server to end, and wait until it has; again is a no-op.
 
@@ -130,6 +140,11 @@ def serve(name: str, log: Path) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+def _resident_bytes(pid: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) * 1024
 
 
 def _free_port() -> int:
