@@ -1,6 +1,6 @@
 """What an idle connection costs in memory, and whether it lasts.
 
-    python benchmarks/server/idle.py [--connections 5000] [--hold SECONDS] [--python 3.13]
+    python benchmarks/server/idle.py [--connections 5000] [--hold SECONDS] [--python 3.13] [--only NAME]
 
 Measured: the growth of the server's PSS, from 200 connections to so many more, through uvicorn,
 AuthMiddlewareStack, URLRouter and an AsyncWebsocketConsumer in one group; no compression. With
@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=5000)
     parser.add_argument("--hold", type=float, default=0)
     parser.add_argument("--python", action="append", help="3.13 and 3.11 by default")
+    parser.add_argument("--only", default="", help="part of the names of those that take part")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     print(f"{'contestant':44} {'KiB each':>8} {'opened/s':>10}")
@@ -56,7 +57,8 @@ def main() -> None:
                 contestants.stock(ours, version, loop, path="/idle/"),
                 contestants.upstream(theirs, version, loop, path="/idle/"),
             ):
-                print(measure(contestant, options.connections, options.hold), flush=True)
+                if options.only in contestant.name:
+                    print(measure(contestant, options.connections, options.hold), flush=True)
 
 
 if __name__ == "__main__":

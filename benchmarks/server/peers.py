@@ -67,6 +67,33 @@ class Peers:
             received += self._read()
         return rounds * len(self._sockets) / (time.perf_counter() - start)
 
+    def ignore(self, number: int) -> None:
+        """Read no more from the last so many clients."""
+        for peer in self._sockets[-number:] if number else ():
+            self._poll.unregister(peer.fileno())
+
+    def delays(self, payload: bytes, rate: float, seconds: float) -> list[float]:
+        """Let the first client send at ``rate``; return how late each message came to each reader.
+
+        Seconds from when the message was due to be sent, so that a stall is not left out.
+        """
+        size, frame = self._measure(payload, everyone=False), _frame(payload)
+        received = dict.fromkeys(self._by_fd, 0)
+        late: list[float] = []
+        start = time.perf_counter()
+        sent, last = 0, int(rate * seconds)
+        while (now := time.perf_counter()) < start + seconds + 1:
+            while sent < last and start + sent / rate <= now:
+                self._sockets[0].send(frame)
+                sent += 1
+            for fd, _ in self._poll.poll(min(1 / rate, 0.01)):
+                before = received[fd]
+                received[fd] += self._by_fd[fd].recv_into(self._buffer)
+                now = time.perf_counter()
+                for number in range(before // size, received[fd] // size):
+                    late.append(now - start - number / rate)
+        return late
+
     def answer_pings(self, seconds: float) -> int:
         """Answer pings for so long; return how many connections have ended meanwhile."""
         until = time.monotonic() + seconds
@@ -87,7 +114,7 @@ class Peers:
             peer.close()
         self._poll.close()
 
-    def _measure(self, payload: bytes) -> int:
+    def _measure(self, payload: bytes, *, everyone: bool = True) -> int:
         """Send one message and return how many bytes each client gets of it."""
         sender = self._sockets[0]
         sender.send(_frame(payload))
@@ -95,9 +122,16 @@ class Peers:
         size = head[1] + 2 if head[1] < 126 else int.from_bytes(head[2:], "big") + 4
         _read_exactly(sender, size - 4)
         received = size
-        while received < size * len(self._sockets):
+        while everyone and received < size * len(self._sockets):
             received += self._read()
+        if not everyone:
+            self._read_what_comes()
         return size
+
+    def _read_what_comes(self) -> None:
+        while ready := self._poll.poll(0.5):
+            for fd, _ in ready:
+                self._by_fd[fd].recv_into(self._buffer)
 
     def _read(self) -> int:
         received = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -46,14 +47,12 @@ def show_address(listener: socket.socket, options: Options) -> str:
 
 
 def _inherited(fd: int) -> socket.socket:
-    try:
+    with contextlib.suppress(OSError):
         listener = socket.socket(fileno=os.dup(fd))
-        is_listening = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-    except OSError:
-        is_listening = 0
-    if not is_listening:
-        raise OSError(errno.EINVAL, f"descriptor {fd} is not a listening socket")
-    return listener
+        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            return listener
+        listener.close()
+    raise OSError(errno.EINVAL, f"descriptor {fd} is not a listening socket")
 
 
 def _at_path(path: str, mode: int, backlog: int) -> socket.socket:

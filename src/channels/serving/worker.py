@@ -98,6 +98,8 @@ class Worker(uvicorn.Server):
                 await writer.drain()
         except OSError:
             pass
+        finally:
+            writer.close()
         if not self.should_exit:
             logging.getLogger("channels.server").error("The supervisor has gone; ending too.")
             self._end()

@@ -1,0 +1,109 @@
+"""The supervisor with real workers, and a worker without its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.test import override_settings
+
+from channels.serving import process, worker
+from channels.serving.options import Options
+from channels.serving.supervisor import Supervisor
+from tests.conftest import SLOW
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="serve needs Unix")
+ROOT = Path(__file__).resolve().parents[4]
+OPTIONS = Options(drain_window=0, drain_timeout=2, start_timeout=20 * SLOW)
+HEALTH = b"GET /-/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.integration.apps.rolling_settings")
+    monkeypatch.syspath_prepend(str(ROOT))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+async def until(is_so: object) -> None:
+    async with asyncio.timeout(30 * SLOW):
+        while not is_so():  # type: ignore[operator] # noqa: ASYNC110 - other processes do it
+            await asyncio.sleep(0.02)
+
+
+async def test_it_starts_replaces_rolls_and_ends_its_workers(listener: socket.socket) -> None:
+    supervisor = Supervisor(OPTIONS, listener, 1)
+    running = asyncio.create_task(supervisor.run())
+    await until(lambda: len(supervisor._slots) == 1)
+    first = supervisor._slots[0]
+    assert await first.is_ready()
+    await asyncio.sleep(0)
+
+    os.kill(first.pid, signal.SIGKILL)
+    await until(lambda: supervisor._slots[0] is not first)
+    second = supervisor._slots[0]
+    assert await second.is_ready()
+
+    os.kill(os.getpid(), signal.SIGHUP)
+    await until(lambda: supervisor._slots[0] is not second)
+    assert await supervisor._slots[0].is_ready()
+    await until(lambda: not supervisor._is_rolling)
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 10 * SLOW) == 0
+
+
+async def test_workers_that_cannot_start_end_it_with_status_1(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ROLLING_BROKEN", str(tmp_path))
+
+    assert await asyncio.wait_for(Supervisor(OPTIONS, listener, 2).run(), 30 * SLOW) == 1
+
+
+async def test_a_worker_that_ignores_haste_is_killed(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "HASTE", 0.1)
+    one = await process.WorkerProcess.start(OPTIONS, listener)
+    assert await one.is_ready()
+    os.kill(one.pid, signal.SIGSTOP)
+
+    await one.hurry()
+
+    assert await one.wait() == -signal.SIGKILL
+    assert "has not ended at once in 0.1 s; killed" in caplog.text
+
+
+@override_settings(ASGI_APPLICATION="tests.unit.channels.serving.test_health.application")
+async def test_a_worker_serves_until_its_supervisor_has_gone(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_end_without_threads", lambda: None)
+    ours, its = socket.socketpair()
+    address = listener.getsockname()
+    serving = asyncio.create_task(worker.Worker(OPTIONS, its).serve([listener]))
+    try:
+        assert await asyncio.get_running_loop().run_in_executor(None, ours.recv, 6) == b"ready\n"
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(HEALTH)
+        assert b" 200 " in await reader.read()
+        writer.close()
+    finally:
+        ours.close()
+
+    await asyncio.wait_for(serving, 10 * SLOW)
