@@ -90,8 +90,8 @@ class Peers:
                 before = received[fd]
                 received[fd] += self._by_fd[fd].recv_into(self._buffer)
                 now = time.perf_counter()
-                for number in range(before // size, received[fd] // size):
-                    late.append(now - start - number / rate)
+                done = range(before // size, received[fd] // size)
+                late += [now - start - number / rate for number in done]
         return late
 
     def answer_pings(self, seconds: float) -> int:

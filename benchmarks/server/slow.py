@@ -3,9 +3,9 @@
     python benchmarks/server/slow.py [--members N] [--slow N] [--rate N] [--seconds N] [--repeats N]
 
 One room, one sender, ``rate`` messages a second of 10 KB for everyone. In every other run ``slow``
-of the members read nothing. Printed: how late the messages came to those who read, in medians of the
-runs' percentiles, and the largest growth of the server's memory in a run. Late is counted from when
-a message was due, so a stall is not left out.
+of the members read nothing. Printed: how late the messages came to those who read, in medians of
+the runs' percentiles, and the largest growth of the server's memory in a run. Late is counted from
+when a message was due, so a stall is not left out.
 """
 
 from __future__ import annotations

@@ -13,13 +13,17 @@ A group message of type ``websocket.send`` or ``websocket.close`` goes to the cl
 handler. Where the server's socket takes such broadcasts itself, an idle connection hands it over
 from within the fan-out; else, or while a handler runs, it waits its turn in the inbox. What comes
 before the accept goes out right behind it.
+
+The handler of any other message begins within the fan-out too, if the connection is idle: its task
+wakes only when the handler has to wait (``stepping``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, cast
 
 from asgiref.sync import async_to_sync
@@ -32,7 +36,8 @@ from channels.exceptions import StopConsumer
 from channels.lanes import parent_executor, set_parent_executor
 from channels.layers.inbox import Inbox
 from channels.sources import LOOK_AHEAD, Direct, DirectSocket, Pump, Source, is_method_of
-from channels.typing import Event, Receive, Send
+from channels.stepping import IS_POSSIBLE, begin, context_of, finish, is_stepping
+from channels.typing import Event, Message, Receive, Send
 from channels.utils import name_that_thing
 
 DISCONNECT: Final = "websocket.disconnect"
@@ -76,12 +81,19 @@ class Connection:
         self._sink = socket if is_method_of(send, socket) else None
         self._passed = passed if is_websocket else frozenset()
         self._held: list[Broadcast] = []
-        # Where frames may pass, if they may at all.
+        # Where messages need not wait, if there is one.
         self._inbox: Inbox | None = None
+        self._dispatch: Callable[[Event], Awaitable[Any]]
+        # What a handler waits for that was begun within a fan-out, or what it raised.
+        self._begun: tuple[Coroutine[Any, Any, None], Any] | None = None
+        self._failure: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._parent_executor = parent_executor()
+        # A sync handler would only be begun to wait for its thread.
+        self._may_begin = IS_POSSIBLE and not getattr(consumer, "_sync", False)
+        self._context = context_of(self._task) if self._may_begin else contextvars.Context()
         self._sources: list[Source] = []
         self._client: Pump | Direct | None = None
         self._turn = 0
@@ -110,6 +122,7 @@ class Connection:
             StopConsumer: A handler ended the connection.
             Exception: What a handler or a source raised.
         """
+        self._dispatch = dispatch
         # Only a WebSocket's client can leave during a handler, so only it is read meanwhile.
         is_websocket = self._session is not None
         patience = self._grace if is_websocket else None
@@ -126,7 +139,7 @@ class Connection:
             self._sources.append(pumps[-1])
         elif layer_source is not None:
             self._sources.append(layer_source)
-            if self._sink is not None and SEND in self._passed and isinstance(layer_source, Inbox):
+            if isinstance(layer_source, Inbox):
                 self._inbox = layer_source
         try:
             handled = 0
@@ -145,7 +158,7 @@ class Connection:
                 else:
                     # Its handler may change what others share.
                     own = event.message() if type(event) is Broadcast else event
-                    await self._handle(own, dispatch)
+                    await self._handle(own)
         finally:
             self._has_ended = True
             self._drop_held("closed", len(self._held))
@@ -192,8 +205,7 @@ class Connection:
 
     def wake(self) -> None:
         """Let the loop look at its sources."""
-        if self._inbox is not None:
-            self._inbox.express = None
+        self._shut_inbox()
         if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
@@ -270,31 +282,67 @@ class Connection:
 
     async def _park(self) -> None:
         self._parked = self._loop.create_future()
-        self._open_express()
+        self._open_inbox()
+        cancellation = None
         try:
             await self._parked
+        except asyncio.CancelledError as error:
+            if self._begun is None:
+                raise
+            cancellation = error
         finally:
             self._parked = None
-            if self._inbox is not None:
-                self._inbox.express = None
+            self._shut_inbox()
+        if self._failure is not None:
+            raise self._failure
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            await finish(*begun, cancellation)
 
-    def _open_express(self) -> None:
-        """Let frames for the client pass while nothing else is to be done."""
-        if (
-            self._inbox is not None
-            and self._sink is not None
-            and self._session is not None
-            and self._session.state is OPEN
-            and not self._held
-        ):
-            self._inbox.express = self._sink.write
+    def _open_inbox(self) -> None:
+        """Let messages be handled at once, while nothing else is to be done."""
+        inbox, session = self._inbox, self._session
+        if inbox is None or self._held:
+            return
+        if session is None:
+            inbox.begin = self._begin if self._may_begin else None
+        elif session.state is OPEN:
+            if self._sink is not None and SEND in self._passed:
+                inbox.express = self._sink.write
+            inbox.begin = self._begin if self._may_begin else None
 
-    async def _handle(self, event: Event, dispatch: Callable[[Event], Awaitable[Any]]) -> None:
+    def _shut_inbox(self) -> None:
+        if self._inbox is not None:
+            self._inbox.express = self._inbox.begin = None
+
+    def _begin(self, message: Message) -> bool:
+        """Begin the handler of ``message`` now; ``False`` if it has to wait its turn."""
+        # Not within another one: a chain of messages would be a chain of calls.
+        if is_stepping() or message.get("type") in self._passed:
+            return False
+        self._shut_inbox()
+        own = message.message() if type(message) is Broadcast else message
+        handling = self._handle(own)
+        try:
+            self._begun = handling, begin(handling, self._task, self._context)
+        except StopIteration:
+            # Unless it was woken meanwhile, it is as idle as before.
+            if self._parked is not None and not self._parked.done():
+                self._open_inbox()
+            return True
+        except BaseException as error:
+            self._failure = error
+        self.wake()
+        return True
+
+    async def _handle(
+        self, event: Event, dispatch: Callable[[Event], Awaitable[Any]] | None = None
+    ) -> None:
         self._busy = True
         if self._client_left:
             self._start_timer()
         try:
-            await dispatch(event)
+            await (dispatch or self._dispatch)(event)
         except asyncio.CancelledError:
             set_parent_executor(self._parent_executor)
             if not self._take_back_evictions():
@@ -303,11 +351,14 @@ class Connection:
                 raise StopConsumer from None
         finally:
             self._busy = False
-            self._stop_timer()
-            self._take_back_evictions()
-        if self._session is not None:
-            self._was_denied = self._was_denied or self._session.state is State.DENYING
-            self._session.handled()
+            if self._timer is not None:
+                self._stop_timer()
+            if self._evictions:
+                self._take_back_evictions()
+        session = self._session
+        if session is not None and session.state is not OPEN:
+            self._was_denied = self._was_denied or session.state is State.DENYING
+            session.handled()
 
     def _arrived(self, event: Event) -> None:
         if self._session is not None and event.get("type") == DISCONNECT:

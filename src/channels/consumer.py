@@ -7,6 +7,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from types import CoroutineType
 from typing import Any, ClassVar, cast
 
 from channels import DEFAULT_CHANNEL_LAYER
@@ -131,7 +132,7 @@ class AsyncConsumer:
         if needs_clean_up(self._lane):
             await self._close_old_connections()
         outcome = handler(message)
-        if not inspect.isawaitable(outcome):
+        if type(outcome) is not CoroutineType and not inspect.isawaitable(outcome):
             raise TypeError(
                 f"handler {name_that_thing(handler)} of an async consumer must be 'async def'"
             )

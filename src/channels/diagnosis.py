@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import inspect
 import re
 import tempfile
 from collections.abc import Iterator
@@ -67,7 +68,12 @@ def _coroutine_places(awaited: Any) -> Iterator[Place]:
         if frame is not None:
             code = frame.f_code
             yield Place(code.co_filename, frame.f_lineno, code.co_qualname)
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+        if inspect.isgenerator(awaited):
+            # ``stepping.finish``, which may not have come to its own wait for the handler.
+            frame = awaited.gi_frame
+            awaited = awaited.gi_yieldfrom or (frame and frame.f_locals.get("handler"))
+        else:
+            awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
 
 
 def _thread_places(thread_id: int) -> list[Place]:

@@ -31,7 +31,8 @@ class Layer:
         shard_of: Gives the index of the shard that a group is on.
         groups: Gives the groups that have members in this process.
         has_members: Whether a group is one of them.
-        arrived: Takes a shard's index, an envelope, and its age in seconds.
+        arrived: Takes a shard's index, an envelope, and its age in seconds. Nothing more is read
+            until what it returns is done.
         returned: Called when a shard was away.
     """
 
@@ -40,7 +41,7 @@ class Layer:
     shard_of: Callable[[str], int]
     groups: Callable[[], Iterable[str]]
     has_members: Callable[[str], bool]
-    arrived: Callable[[int, bytes, float], None]
+    arrived: Callable[[int, bytes, float], asyncio.Future[Any] | None]
     returned: Callable[[], None]
 
 
@@ -138,14 +139,14 @@ class RedisLoopLayer:
     def _unregister(self, group: str) -> None:
         let_go(self.nodes[self._layer.shard_of(group)].leave(group))
 
-    def _arrived_from(self, index: int) -> Callable[[bytes, int], None]:
+    def _arrived_from(self, index: int) -> Callable[[bytes, int], asyncio.Future[Any] | None]:
         loop = asyncio.get_running_loop()
         arrived = self._layer.arrived
 
-        def take(envelope: bytes, sent: int) -> None:
+        def take(envelope: bytes, sent: int) -> asyncio.Future[Any] | None:
             ahead = self._ahead.get(index)
             age = 0.0 if ahead is None else max(loop.time() + (ahead - sent) / 1000, 0.0)
-            arrived(index, envelope, age)
+            return arrived(index, envelope, age)
 
         return take
 

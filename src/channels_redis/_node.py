@@ -232,6 +232,7 @@ class InboxReader:
         options: Of the layer.
         logger: The layer's.
         arrived: Called with each new envelope and when it was sent, in ms of the server's clock.
+            Nothing more is read until what it returns is done.
         restored: Called after each time the connection is there.
     """
 
@@ -242,7 +243,7 @@ class InboxReader:
         options: NodeOptions,
         *,
         logger: logging.Logger,
-        arrived: Callable[[bytes, int], None],
+        arrived: Callable[[bytes, int], asyncio.Future[Any] | None],
         restored: Callable[[], None],
     ) -> None:
         self._key = keys.inbox + options.node
@@ -281,7 +282,9 @@ class InboxReader:
             for identity, fields in entries:
                 # An entry that was deleted meanwhile has no fields.
                 if fields and seen.is_new(fields[1]):
-                    self._arrived(fields[-1], int(identity.partition(b"-")[0]))
+                    later = self._arrived(fields[-1], int(identity.partition(b"-")[0]))
+                    if later is not None:
+                        await asyncio.wait([later])
 
 
 class LatestNumbers:

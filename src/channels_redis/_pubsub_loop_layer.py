@@ -13,7 +13,7 @@ from channels_redis._connection import RedisError, ResponseError, Shard
 from channels_redis._layer import ShardHealth
 from channels_redis._lifeline import close_all
 from channels_redis._link import Link
-from channels_redis._subscriber import Kinds, Subscriber
+from channels_redis._subscriber import Arrived, Kinds, Subscriber
 from channels_redis.exceptions import RedisUnavailableError
 
 BEAT: Final = 5.0
@@ -34,7 +34,8 @@ class Layer:
         shard_of: Gives the index of the shard that a topic is on.
         topic_of: Gives the topic of a group, without its hash tag.
         has_members: Whether a group has members in this process.
-        arrived: Takes a shard's index, a topic without its hash tag, and a payload.
+        arrived: Takes a shard's index, a topic without its hash tag, and a payload. Nothing more is
+            read until what it returns is done.
         changed: Takes whether the connection to a shard is there again.
     """
 
@@ -45,7 +46,7 @@ class Layer:
     shard_of: Callable[[str], int]
     topic_of: Callable[[str], str]
     has_members: Callable[[str], bool]
-    arrived: Callable[[int, str, bytes], None]
+    arrived: Callable[[int, str, bytes], asyncio.Future[Any] | None]
     changed: Callable[[bool], None]
 
 
@@ -207,19 +208,17 @@ class RedisPubSubLoopLayer:
     def _beat_topic(self, index: int) -> str:
         return self._tagged(index, f"{self._layer.topic_of('beat')}.{self._layer.node}")
 
-    def _arrived_from(self, index: int) -> Callable[[str, bytes], None]:
+    def _arrived_from(self, index: int) -> Arrived:
         beat = self._beat_topic(index)
         tag = len(self._tagged(index, ""))
         loop = asyncio.get_running_loop()
         arrived = self._layer.arrived
 
-        def take(topic: str, payload: bytes) -> None:
+        def take(topic: str, payload: bytes) -> asyncio.Future[Any] | None:
             if topic == beat:
                 self._heard[index] = loop.time()
-            elif tag and topic.startswith("{"):
-                arrived(index, topic[tag:], payload)
-            else:
-                arrived(index, topic, payload)
+                return None
+            return arrived(index, topic[tag:] if topic.startswith("{") else topic, payload)
 
         return take
 

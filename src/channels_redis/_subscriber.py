@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import hiredis
 
@@ -17,7 +17,8 @@ BATCH: Final = 500
 PING_INTERVAL: Final = 2.5
 """Seconds between two questions whether the server is there."""
 
-Arrived = Callable[[str, bytes], None]
+Arrived = Callable[[str, bytes], "asyncio.Future[Any] | None"]
+"""Takes a topic and a payload. Nothing more is read until what it returns is done."""
 Subscription = tuple[str, str]
 """The first part of a verb, and a topic or a pattern."""
 
@@ -136,7 +137,9 @@ class Subscriber(Lifeline):
         elif isinstance(reply, list):
             kind = reply[0]
             if (at := ARRIVED.get(kind)) is not None:
-                self._arrived(reply[at].decode(errors="replace"), reply[at + 1])
+                later = self._arrived(reply[at].decode(errors="replace"), reply[at + 1])
+                if later is not None and self._wire is not None:
+                    self._wire.pause_until(later)
             elif kind in CONFIRMED:
                 self._confirmed((CONFIRMED[kind], reply[1].decode()))
             elif kind == b"sunsubscribe" and ("S", reply[1].decode()) in self._wanted:

@@ -38,6 +38,7 @@ class Wire(asyncio.Protocol):
         self._lost: Callable[[Exception], None] | None = lost
         self._reader = hiredis.Reader()
         self._unwritten: list[bytes] = []
+        self._pauses = 0
         self._loop = asyncio.get_running_loop()
         transport.set_protocol(self)
         # A peer that went away during the handshake has been reported to the protocol before.
@@ -71,6 +72,12 @@ class Wire(asyncio.Protocol):
         if lost is not None:
             lost(error)
 
+    def pause_until(self, later: asyncio.Future[Any]) -> None:
+        """Read nothing more until ``later`` is done; what was read already is handed out."""
+        self._pauses += 1
+        self._transport.pause_reading()
+        later.add_done_callback(self._resume)
+
     @property
     def address(self) -> str:
         """Say where the other end is."""
@@ -89,6 +96,11 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Say that the connection has ended."""
         self.fail(exc or ConnectionError("connection closed by the server"))
+
+    def _resume(self, later: asyncio.Future[Any]) -> None:
+        self._pauses -= 1
+        if not self._pauses and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _flush(self) -> None:
         unwritten, self._unwritten = self._unwritten, []

@@ -9,6 +9,7 @@ take from.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -294,19 +295,22 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
 
     # What arrives
 
-    def _arrived(self, shard: int, data: bytes, age: float) -> None:
+    def _arrived(self, shard: int, data: bytes, age: float) -> asyncio.Future[Any] | None:
         try:
-            self._handle(shard, _envelope.unpack(data), age)
+            return self._handle(shard, _envelope.unpack(data), age)
         except _envelope.EnvelopeError as error:
             self._reject(shard, error.reason, error)
         except Exception as error:
             # Whatever a message does, the reader lives.
             self._reject(shard, "handling", error)
+        return None
 
-    def _handle(self, shard: int, envelope: _envelope.Envelope, age: float) -> None:
+    def _handle(
+        self, shard: int, envelope: _envelope.Envelope, age: float
+    ) -> asyncio.Future[Any] | None:
         match envelope.kind:
             case Kind.GROUP:
-                self._group_message(shard, envelope, age)
+                return self._group_message(shard, envelope, age)
             case Kind.CHANNEL:
                 self._has_landed(envelope.name)
                 message = self._read_payload(shard, envelope.payload)
@@ -318,17 +322,21 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
                 self._hub.leave(envelope.name, envelope.payload.decode())
             case Kind.BELL:
                 self._homes.settle().resident.ring(envelope.name)
+        return None
 
-    def _group_message(self, shard: int, envelope: _envelope.Envelope, age: float) -> None:
+    def _group_message(
+        self, shard: int, envelope: _envelope.Envelope, age: float
+    ) -> asyncio.Future[Any] | None:
         if not self._has_members(envelope.name):
             # A leave that never reached Redis.
             here = self._homes.settle().resident
             if not here.registrations.is_registered(envelope.name):
                 let_go(here.nodes[shard].leave(envelope.name))
-            return
+            return None
         message = self._read_payload(shard, envelope.payload)
-        if message is not None:
-            self._arrived_for_group(envelope.name, message, age)
+        if message is None:
+            return None
+        return self._arrived_for_group(envelope.name, message, age)
 
     def _read(self, shard: int, data: bytes) -> Message | None:
         try:

@@ -196,20 +196,20 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         )
         return RedisPubSubLoopLayer(layer, logger)
 
-    def _arrived(self, shard: int, topic: str, payload: bytes) -> None:
+    def _arrived(self, shard: int, topic: str, payload: bytes) -> asyncio.Future[Any] | None:
         message = self._read_payload(shard, payload)
         if message is None:
-            return
+            return None
         start = self._topic_of("")
         group = topic.removeprefix(start)
         try:
             if topic.startswith(start) and self._has_members(group):
-                self._arrived_for_group(group, message)
-            else:
-                self._arrived_for_channel(topic, message)
+                return self._arrived_for_group(group, message)
+            self._arrived_for_channel(topic, message)
         except Exception as error:
             # Whatever a message does, the reader lives.
             self._reject(shard, "handling", error)
+        return None
 
     def _connection_changed(self, is_back: bool) -> None:
         event = self.on_reconnect if is_back else self.on_disconnect

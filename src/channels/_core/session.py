@@ -33,6 +33,8 @@ class State(enum.StrEnum):
     GONE = enum.auto()
 
 
+OPEN: Final = State.OPEN
+RECEIVE: Final = "websocket.receive"
 ACCEPT: Final = "websocket.accept"
 SEND: Final = "websocket.send"
 CLOSE: Final = "websocket.close"
@@ -79,11 +81,14 @@ class Session:
 
     def received(self, event_type: str) -> None:
         """Note an event from the server."""
+        if event_type == RECEIVE:
+            return
         self.state = FROM_SERVER.get((self.state, event_type), self.state)
 
     def handled(self) -> None:
         """Note that the handler of the latest event is done."""
-        if self.state is State.CLOSING or self.state is State.DENYING:
+        state = self.state
+        if state is not OPEN and (state is State.CLOSING or state is State.DENYING):
             self.state = State.CLOSED
 
     def peer_gone(self) -> None:
@@ -96,6 +101,9 @@ class Session:
         Raises:
             IllegalEventError: The order is wrong. The state is as it was.
         """
+        # Nearly every one; the tables say the same.
+        if self.state is OPEN and event_type == SEND:
+            return True
         if self.state is State.NEW or event_type not in JUDGED:
             return True
         step = (self.state, event_type)

@@ -14,6 +14,7 @@ from channels._core.broadcast import Broadcast, copies_of, is_broadcast
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Groups
 from channels.layers.base import BaseChannelLayer
+from channels.layers.fan_out import FanOut
 from channels.layers.hub import Hub
 from channels.layers.inbox import Backlog, Inbox
 from channels.typing import Message
@@ -165,16 +166,20 @@ class BrokeredChannelLayer(BaseChannelLayer):
         if is_broadcast(message):
             Broadcast(message)
 
-    def _arrived_for_group(self, group: str, message: Message, age: float = 0.0) -> None:
-        delivery = self._hub.fan_out(group, copies_of(message), age)
-        if delivery.dropped:
-            self._logger.info(
-                "%s of %s channels over capacity in group %s",
-                delivery.dropped,
-                delivery.delivered + delivery.dropped,
-                group,
-            )
+    def _arrived_for_group(
+        self, group: str, message: Message, age: float = 0.0
+    ) -> asyncio.Future[Any] | None:
+        """Hand a message to the members here; read no more until what this returns is done."""
+
+        def ended(fan: FanOut) -> None:
+            if fan.dropped:
+                total = fan.delivered + fan.dropped
+                over = "%s of %s channels over capacity in group %s"
+                self._logger.info(over, fan.dropped, total, group)
+
+        done = self._hub.fan_out(group, copies_of(message), age, ended=ended)
         self._hub.sweep()
+        return done
 
     def _arrived_for_channel(self, channel: str, message: Message, age: float = 0.0) -> None:
         if not self._hub.deliver(channel, message, age):

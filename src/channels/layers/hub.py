@@ -12,23 +12,17 @@ import heapq
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 from channels import telemetry
-from channels._core.broadcast import SEND, Broadcast
+from channels._core.broadcast import Broadcast
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Membership
+from channels.layers.fan_out import SLICE, Ended, FanOut, FanOuts
 from channels.layers.inbox import Backlog, Inbox
 from channels.typing import Message
 
 Arrival = tuple[Inbox, Message, float]
-
-
-class Delivery(NamedTuple):
-    """What one fan-out did. ``dropped`` members were over their capacity."""
-
-    delivered: int
-    dropped: int
 
 
 class Hub:
@@ -55,6 +49,7 @@ class Hub:
         self._watched: set[str] = set()
         self._arrivals: dict[asyncio.AbstractEventLoop, list[Arrival]] = {}
         self._lock = threading.RLock()
+        self._fan_outs = FanOuts(self._put_for_member)
 
     def attach(self, channel: str, wake: Callable[[], None]) -> Inbox:
         """Give ``channel``, and what waits there, to a consumer on the running event loop."""
@@ -91,7 +86,10 @@ class Hub:
     def deliver(self, channel: str, message: Message, age: float = 0.0) -> bool:
         """Put ``message``, sent ``age`` seconds ago, into an inbox; ``False`` means it is full."""
         now = time.monotonic() - age
-        return self._put(channel, message, now=now, loop=asyncio.get_running_loop())
+        box = self.channels.get(channel)
+        if isinstance(box, Inbox) and box.loop is asyncio.get_running_loop():
+            return box.put(message, now)
+        return self._put_elsewhere(channel, message, now)
 
     def has_room(self, channel: str, count: int = 1) -> bool:
         """Return whether ``count`` more messages fit into ``channel`` now. O(its messages)."""
@@ -100,29 +98,38 @@ class Hub:
             return count <= self._new_mailbox(channel).capacity
         return box.has_room(time.monotonic(), count)
 
-    def fan_out(self, group: str, copies: Callable[[], Message], age: float = 0.0) -> Delivery:
-        """Put a copy into the inbox of every member; a full one drops it, counted. O(members)."""
-        now = time.monotonic() - age
-        loop = asyncio.get_running_loop()
-        delivered = dropped = 0
-        channels = self.channels
-        frame = copies if type(copies) is Broadcast and copies["type"] == SEND else None
-        for channel in self._members(group):
-            box = channels.get(channel)
-            if type(box) is Inbox and box.loop is loop:
-                if frame is not None and (express := box.express) is not None:
-                    express(frame)
-                    delivered += 1
-                    continue
-                is_in = box.put(copies(), now)
-            else:
-                is_in = self._put(channel, copies(), now=now, loop=loop)
-            if is_in:
-                delivered += 1
-            else:
-                dropped += 1
-                telemetry.emit(telemetry.MessageDropped(channel, "full"))
-        return Delivery(delivered, dropped)
+    def fan_out(
+        self,
+        group: str,
+        copies: Callable[[], Message],
+        age: float = 0.0,
+        *,
+        ended: Ended = lambda fan: None,
+    ) -> asyncio.Future[Any] | None:
+        """Put a copy into the inbox of every member; a full one drops it, counted. O(members).
+
+        Args:
+            group: Whose members.
+            copies: Makes the message of each.
+            age: Seconds since it was sent.
+            ended: Called when every member has had its turn.
+
+        Returns:
+            ``None``, or what is done when that comes later.
+        """
+        fan = FanOut(
+            group,
+            self._members(group),
+            channels=self.channels,
+            copies=copies,
+            sent_at=time.monotonic() - age,
+        )
+        done = self._fan_outs.start(fan)
+        if done is None:
+            ended(fan)
+        else:
+            done.add_done_callback(lambda _: ended(fan))
+        return done
 
     async def receive(self, channel: str) -> Message:
         """Wait for the next message of a channel that has no consumer on this hub.
@@ -198,12 +205,15 @@ class Hub:
     def _is_attached(self, channel: str) -> bool:
         return isinstance(self.channels.get(channel), Inbox)
 
-    def _put(
-        self, channel: str, message: Message, *, now: float, loop: asyncio.AbstractEventLoop
-    ) -> bool:
-        box = self.channels.get(channel)
-        if isinstance(box, Inbox) and box.loop is loop:
-            return box.put(message, now)
+    def _put_for_member(self, fan: FanOut, channel: str) -> bool:
+        if channel not in self.channels and channel not in self.membership.groups[fan.group]:
+            # It has gone since the message was sent.
+            telemetry.emit(telemetry.MessageDropped(channel, "closed"))
+            return True
+        return self._put_elsewhere(channel, fan.copies(), fan.sent_at)
+
+    def _put_elsewhere(self, channel: str, message: Message, now: float) -> bool:
+        """Put a message into an inbox of another loop, or keep it for a reader."""
         with self._lock:
             # Looked up again: in another thread its consumer may have come or gone meanwhile.
             box = self.channels.get(channel)
@@ -271,6 +281,22 @@ class Hub:
             batch = self._arrivals.pop(loop, [])
             for inbox, _, _ in batch:
                 inbox.on_the_way -= 1
-        for inbox, message, now in batch:
+        until = time.monotonic() + SLICE
+        for landed, (inbox, message, now) in enumerate(batch):
+            if time.monotonic() > until:
+                self._put_back(loop, batch[landed:])
+                return
             if not inbox.put(message, now):
                 telemetry.emit(telemetry.MessageDropped(inbox.channel, "full"))
+
+    def _put_back(self, loop: asyncio.AbstractEventLoop, rest: list[Arrival]) -> None:
+        """Let the rest of a batch land in the loop's next turn."""
+        with self._lock:
+            here = [each for each in rest if self.channels.get(each[0].channel) is each[0]]
+            for inbox, _, _ in here:
+                inbox.on_the_way += 1
+            self._arrivals[loop] = here + self._arrivals.get(loop, [])
+        loop.call_soon(self._land, loop)
+        for inbox, _, _ in rest:
+            if self.channels.get(inbox.channel) is not inbox:
+                telemetry.emit(telemetry.MessageDropped(inbox.channel, "closed"))

@@ -27,15 +27,17 @@ class Inbox:
     Attributes:
         express: Takes a frame for the client at once. There only while its consumer is idle, and
             then nothing is unread.
+        begin: Begins the handler of a message at once; ``False`` if it cannot. There only then.
         on_the_way: Messages that other loops have sent and that have not arrived yet.
     """
 
-    __slots__ = ("_mailbox", "_wake", "channel", "express", "loop", "on_the_way")
+    __slots__ = ("_mailbox", "_wake", "begin", "channel", "express", "loop", "on_the_way")
 
     def __init__(self, channel: str, mailbox: Mailbox[Message], wake: Callable[[], None]) -> None:
         self.channel: str = channel
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.express: Callable[[Broadcast], None] | None = None
+        self.begin: Callable[[Message], bool] | None = None
         self.on_the_way: int = 0
         self._mailbox = mailbox
         self._wake = wake
@@ -44,6 +46,8 @@ class Inbox:
         """Deliver without waiting; ``False`` means the reader is too slow."""
         if self.express is not None and type(message) is Broadcast and message["type"] == SEND:
             self.express(message)
+            return True
+        if self.begin is not None and self.begin(message):
             return True
         accepted = self._mailbox.put(message, now)
         if accepted:

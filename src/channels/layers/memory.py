@@ -142,7 +142,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
         if type(group) is not str or group not in self._hub.membership.groups:
             self.require_valid_group_name(group)
         self._hub.sweep()
-        self._hub.fan_out(group, copies)
+        done = self._hub.fan_out(group, copies)
+        if done is not None:
+            await done
 
     def _new_mailbox(self, channel: str) -> Mailbox[Message]:
         return Mailbox(self.get_capacity(channel), self.expiry)

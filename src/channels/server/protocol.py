@@ -221,8 +221,14 @@ class WebSocketProtocol(Opening):
         if state is OPEN and kind == "websocket.send":
             if type(event) is Broadcast:
                 self.write(event)
-            else:
-                await self._send_message(event)
+                return
+            payload = event.get("text")
+            frame = encode_message(
+                event["bytes"] if payload is None else payload, self._window_bits
+            )
+            if self._drained is not None:
+                await self._wait_until_drained()
+            self._transmit(frame)
         elif state is OPEN and kind == "websocket.close":
             code = event.get("code")
             self._close(1000 if code is None else code, event.get("reason") or "")
@@ -234,15 +240,6 @@ class WebSocketProtocol(Opening):
             raise RuntimeError(f"{kind!r} is not allowed while the socket is {state}")
         else:
             raise PeerGoneError(f"{kind} to a socket that is {state}")
-
-    async def _send_message(self, event: Event) -> None:
-        payload = event.get("text")
-        if payload is None:
-            payload = event["bytes"]
-        frame = encode_message(payload, self._window_bits)
-        if self._drained is not None:
-            await self._wait_until_drained()
-        self._transmit(frame)
 
     async def _run(self, scope: Scope) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from channels import telemetry
 from channels._core.membership import Groups
 from channels.layers import InMemoryChannelLayer
 from channels.layers.inbox import Inbox
@@ -279,3 +280,83 @@ async def test_a_change_to_a_message_sent_to_one_channel_never_shows_at_its_read
     mark_nested(sent)
 
     assert crowd.received() == [NESTED]
+
+
+# Slices
+
+
+@pytest.fixture
+def slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each slice be as short as can be."""
+    monkeypatch.setattr("channels.layers.fan_out.SLICE", -1.0)
+
+
+@pytest.mark.usefixtures("slices")
+async def test_a_long_fan_out_lets_others_have_turns_and_its_sender_wait(crowd: Crowd) -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await crowd.layer.group_send("crowd", FLAT)
+
+    assert len(crowd.received()) == MEMBERS
+    assert turns > MEMBERS / 16 - 2
+    counting.cancel()
+
+
+@pytest.mark.usefixtures("slices")
+async def test_every_member_gets_two_messages_of_a_group_in_the_same_order(crowd: Crowd) -> None:
+    sending = [
+        asyncio.create_task(crowd.layer.group_send("crowd", {"type": "line", "n": n}))
+        for n in range(3)
+    ]
+    await asyncio.wait(sending)
+
+    for _ in range(3):
+        assert len({message["n"] for message in crowd.received()}) == 1
+    assert crowd.received() == []
+
+
+@pytest.mark.usefixtures("slices")
+async def test_another_group_does_not_wait(crowd: Crowd) -> None:
+    await crowd.layer.group_add("few", "member!999")
+    long = asyncio.create_task(crowd.layer.group_send("crowd", FLAT))
+    await asyncio.sleep(0)
+
+    await crowd.layer.group_send("few", {"type": "line", "n": "few"})
+
+    assert not long.done()
+    assert crowd.received()[-1] == {"type": "line", "n": "few"}
+    await long
+
+
+@pytest.mark.usefixtures("slices")
+async def test_a_member_that_goes_before_its_turn_is_counted(crowd: Crowd) -> None:
+    before = telemetry.totals["MessageDropped.closed"]
+    sending = asyncio.create_task(crowd.layer.group_send("crowd", FLAT))
+    await asyncio.sleep(0)
+    crowd.layer.detach("member!999")
+
+    await sending
+
+    assert "member!999" not in crowd.layer.channels
+    assert telemetry.totals["MessageDropped.closed"] == before + 1
+
+
+@pytest.mark.usefixtures("slices")
+async def test_a_frame_that_cannot_be_encoded_fails_for_whoever_sent_it(crowd: Crowd) -> None:
+    def refuse(frame: object) -> None:
+        raise ValueError("deliberate")
+
+    crowd.inboxes[500].express = refuse
+    with pytest.raises(ValueError, match="deliberate"):
+        await crowd.layer.group_send("crowd", {"type": "websocket.send", "text": "x"})
+
+    # The group is served as before.
+    await crowd.layer.group_send("crowd", FLAT)
+    assert crowd.inboxes[999].take() == FLAT

@@ -15,7 +15,8 @@ import pytest
 
 from channels import telemetry
 from channels._core.mailbox import Mailbox
-from channels.layers.hub import Delivery, Hub
+from channels.layers.fan_out import FanOut
+from channels.layers.hub import Hub
 from channels.layers.inbox import Backlog, Inbox
 from channels.telemetry import MessageDropped
 from tests.unit.channels.layers.conftest import Clock
@@ -62,6 +63,17 @@ async def turns(number: int = 5) -> None:
     """Let every task that is ready go on."""
     for _ in range(number):
         await asyncio.sleep(0)
+
+
+def fan_out(hub: Hub, group: str, copies: Callable[[], dict[str, Any]]) -> tuple[int, int]:
+    """Send to a group that is served in one go; return how many members got it and missed it."""
+    ends: list[tuple[int, int]] = []
+    assert (
+        hub.fan_out(group, copies, ended=lambda fan: ends.append((fan.delivered, fan.dropped)))
+        is None
+    )
+    [end] = ends
+    return end
 
 
 class TestDelivery:
@@ -162,9 +174,9 @@ class TestGroups:
         hub.join("room", "bob!1")
         hub.join("hall", "eve!1")
 
-        delivery = hub.fan_out("room", message(7).copy)
+        delivery = fan_out(hub, "room", message(7).copy)
 
-        assert delivery == Delivery(delivered=2, dropped=0)
+        assert delivery == (2, 0)
         assert (taken(ann), taken(bob), taken(eve)) == ([7], [7], [])
 
     async def test_a_member_without_a_consumer_finds_the_message_later(self, hub: Hub) -> None:
@@ -178,7 +190,7 @@ class TestGroups:
         def refuse() -> dict[str, Any]:
             raise AssertionError("a copy was made")
 
-        assert hub.fan_out("nobody-here", refuse) == Delivery(0, 0)
+        assert fan_out(hub, "nobody-here", refuse) == (0, 0)
         assert hub.membership.groups == {}
 
     async def test_a_full_member_misses_the_message_alone_and_is_counted(
@@ -190,9 +202,9 @@ class TestGroups:
         for n in range(CAPACITY):
             hub.deliver("slow!1", message(n))
 
-        delivery = hub.fan_out("room", message(9).copy)
+        delivery = fan_out(hub, "room", message(9).copy)
 
-        assert delivery == Delivery(delivered=1, dropped=1)
+        assert delivery == (1, 1)
         assert (taken(slow), taken(quick)) == ([0, 1, 2], [9])
         assert told == [MessageDropped("slow!1", "full")]
 
@@ -216,9 +228,9 @@ class TestGroups:
         hub.join("room", "thumbs")
         clock.now += GROUP_EXPIRY
 
-        delivery = hub.fan_out("room", message(7).copy)
+        delivery = fan_out(hub, "room", message(7).copy)
 
-        assert delivery == Delivery(1, 0)
+        assert delivery == (1, 0)
         assert taken(inbox) == [7]
         assert hub.membership.groups == {"room": {"mine!1": clock.now}}
 
@@ -243,7 +255,7 @@ class TestGroups:
         hub.join("room", "thumbs")
         clock.now += GROUP_EXPIRY - 1
 
-        assert hub.fan_out("room", message().copy) == Delivery(1, 0)
+        assert fan_out(hub, "room", message().copy) == (1, 0)
 
     async def test_a_consumer_that_leaves_while_a_group_is_served_is_passed_over(
         self, hub: Hub
@@ -492,10 +504,10 @@ class TestOtherLoops:
 
         monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
 
-        delivery = elsewhere(lambda: hub.fan_out("room", message(7).copy))
+        delivery = elsewhere(lambda: fan_out(hub, "room", message(7).copy))
         await turns()
 
-        assert delivery == Delivery(100, 0)
+        assert delivery == (100, 0)
         assert all(taken(box) == [7] for box in boxes)
         assert len(calls) == 1
 
@@ -619,9 +631,13 @@ class Sender:
                 if self.hub.deliver(self.names[n % len(self.names)], message(n)):
                     self.accepted.append(n)
             else:
-                delivery = self.hub.fan_out("room", message(n).copy)
-                self.delivered += delivery.delivered
-                self.dropped += delivery.dropped
+                done = self.hub.fan_out("room", message(n).copy, ended=self.note)
+                if done is not None:
+                    await done
+
+    def note(self, fan: FanOut) -> None:
+        self.delivered += fan.delivered
+        self.dropped += fan.dropped
 
 
 def drained(hub: Hub) -> list[int]:

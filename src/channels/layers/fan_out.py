@@ -1,0 +1,183 @@
+"""One message to every member of a group, in slices that leave the event loop to others.
+
+A fan-out begins at once and mostly ends at once. One that takes longer than ``SLICE`` goes on in
+the next turns of the loop, and what is sent to the same group meanwhile stands in line behind it,
+so every member gets the messages of a group in the same order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from channels import telemetry
+from channels._core.broadcast import SEND, Broadcast
+from channels.layers.inbox import Backlog, Inbox
+from channels.typing import Message
+
+SLICE: Final = 0.002
+"""Seconds that a fan-out may hold the event loop at a time."""
+LOOK: Final = 16
+"""Members between two looks at the clock."""
+
+Put = Callable[["FanOut", str], bool]
+"""Delivers to a member that has no inbox on this loop; ``False`` if it is full."""
+Ended = Callable[["FanOut"], object]
+
+
+class FanOut:
+    """One message on its way.
+
+    Args:
+        group: Where it goes.
+        members: The channels in it.
+        channels: What holds their messages.
+        copies: Makes the message of each.
+        sent_at: When it was sent, on the monotonic clock.
+
+    Attributes:
+        group: Where it goes.
+        copies: Makes the message of each member.
+        sent_at: When it was sent.
+        delivered: Members that have it.
+        dropped: Members that were over their capacity.
+    """
+
+    __slots__ = (
+        "_channels",
+        "_index",
+        "_loop",
+        "_members",
+        "copies",
+        "delivered",
+        "done",
+        "dropped",
+        "group",
+        "sent_at",
+    )
+
+    def __init__(
+        self,
+        group: str,
+        members: tuple[str, ...],
+        *,
+        channels: Mapping[str, Inbox | Backlog],
+        copies: Callable[[], Message],
+        sent_at: float,
+    ) -> None:
+        self.group: str = group
+        self._members = members
+        self._channels = channels
+        self.copies: Callable[[], Message] = copies
+        self.sent_at: float = sent_at
+        self._loop = asyncio.get_running_loop()
+        self._index = 0
+        self.delivered: int = 0
+        self.dropped: int = 0
+        # Made for whoever waits for the end.
+        self.done: asyncio.Future[None] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every member has had its turn."""
+        return self._index >= len(self._members)
+
+    def advance(self, put: Put) -> None:
+        """Put a copy into the next members' inboxes for as long as one slice.
+
+        Args:
+            put: Delivers to a channel that is not an inbox of this loop.
+        """
+        members, channels, copies = self._members, self._channels, self.copies
+        sent_at, loop = self.sent_at, self._loop
+        frame = copies if type(copies) is Broadcast and copies["type"] == SEND else None
+        until = time.monotonic() + SLICE
+        while not self.is_done:
+            start = self._index
+            self._index = min(start + LOOK, len(members))
+            dropped = 0
+            for channel in members[start : self._index]:
+                box = channels.get(channel)
+                if type(box) is Inbox and box.loop is loop:
+                    if frame is not None and (express := box.express) is not None:
+                        express(frame)
+                        continue
+                    is_in = box.put(copies(), sent_at)
+                else:
+                    is_in = put(self, channel)
+                if not is_in:
+                    dropped += 1
+                    telemetry.emit(telemetry.MessageDropped(channel, "full"))
+            self.dropped += dropped
+            self.delivered += self._index - start - dropped
+            if time.monotonic() > until:
+                return
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Let whoever waits go on."""
+        self._index = len(self._members)
+        if self.done is not None and not self.done.done():
+            if error is None:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(error)
+
+
+class FanOuts:
+    """Those of one hub, in line by group.
+
+    Args:
+        put: Delivers to a channel that is not an inbox of the running loop.
+    """
+
+    def __init__(self, put: Put) -> None:
+        self._put = put
+        # Each loop has lines of its own, and only it looks at them.
+        self._lines: dict[tuple[asyncio.AbstractEventLoop, str], list[FanOut]] = {}
+
+    def start(self, fan: FanOut) -> asyncio.Future[Any] | None:
+        """Begin, or stand in line; return what is done at the end, if that has not come yet.
+
+        Raises:
+            Exception: The message cannot be delivered at all.
+        """
+        key = (fan._loop, fan.group)
+        line = self._lines.get(key)
+        if line is not None:
+            line.append(fan)
+            fan.done = fan._loop.create_future()
+            return fan.done
+        # What a handler sends to this group from within stands in line, too.
+        line = self._lines[key] = [fan]
+        try:
+            fan.advance(self._put)
+        except BaseException:
+            fan.end()
+            raise
+        finally:
+            if fan.is_done:
+                del line[0]
+            else:
+                fan.done = fan._loop.create_future()
+            if line:
+                fan._loop.call_soon(self._go_on, key)
+            else:
+                del self._lines[key]
+        return fan.done
+
+    def _go_on(self, key: tuple[asyncio.AbstractEventLoop, str]) -> None:
+        line = self._lines[key]
+        fan = line[0]
+        try:
+            fan.advance(self._put)
+        except Exception as error:
+            fan.end(error)
+        if fan.is_done:
+            del line[0]
+            fan.end()
+        if line:
+            fan._loop.call_soon(self._go_on, key)
+        else:
+            del self._lines[key]

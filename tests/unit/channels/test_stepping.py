@@ -1,0 +1,256 @@
+"""A handler that begins within the fan-out is, to everybody who can tell, the consumer's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+from channels.layers import InMemoryChannelLayer, channel_layers
+from channels.stepping import IS_POSSIBLE, begin, finish
+from tests.conftest import SLOW
+
+mood: contextvars.ContextVar[str] = contextvars.ContextVar("mood", default="none")
+
+
+class Member(AsyncConsumer):
+    """Notes what it is told, and everything that a handler can tell of its surroundings."""
+
+    def __init__(self, notes: list[Any]) -> None:
+        self.notes = notes
+
+    async def start(self, message: dict[str, Any]) -> None:
+        await self.channel_layer.group_add("room", self.channel_name)
+        mood.set("own")
+        self.task = asyncio.current_task()
+        self.notes.append("started")
+
+    async def say(self, message: dict[str, Any]) -> None:
+        self.notes.append(message["n"])
+
+    async def look(self, message: dict[str, Any]) -> None:
+        self.notes.append((asyncio.current_task() is self.task, mood.get()))
+        mood.set("changed")
+        await asyncio.sleep(0)
+        self.notes.append((asyncio.current_task() is self.task, mood.get()))
+
+    async def wait(self, message: dict[str, Any]) -> None:
+        self.notes.append("waits")
+        try:
+            await message["until"]()
+        except asyncio.CancelledError:
+            self.notes.append("cancelled")
+            raise
+        except LookupError as error:
+            self.notes.append(repr(error))
+        self.notes.append("waited")
+
+    async def hurry(self, message: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(60)
+        except TimeoutError:
+            self.notes.append("timed out")
+
+    async def fail(self, message: dict[str, Any]) -> None:
+        raise LookupError("deliberate")
+
+    async def stop(self, message: dict[str, Any]) -> None:
+        raise StopConsumer
+
+    async def echo(self, message: dict[str, Any]) -> None:
+        self.notes.append(("echo", message["n"]))
+        if message["n"]:
+            await self.channel_layer.group_send("room", {"type": "echo", "n": message["n"] - 1})
+        self.notes.append(("echoed", message["n"]))
+
+
+@pytest.fixture
+def layer() -> Any:
+    layer = InMemoryChannelLayer()
+    before = channel_layers.set("default", layer)
+    yield layer
+    if before is not None:
+        channel_layers.set("default", before)
+
+
+@asynccontextmanager
+async def member(notes: list[Any]) -> AsyncIterator[asyncio.Task[Any]]:
+    events: asyncio.Queue[Any] = asyncio.Queue()
+    events.put_nowait({"type": "start"})
+
+    async def send(event: Any) -> None:
+        notes.append(event)
+
+    task = asyncio.create_task(Member.as_asgi(notes=notes)({"type": "own"}, events.get, send))
+    await until(lambda: notes[:1] == ["started"])
+    await settle()
+    yield task
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def until(is_so: Any) -> None:
+    async with asyncio.timeout(5 * SLOW):
+        while not is_so():  # noqa: ASYNC110 - the consumer does it
+            await asyncio.sleep(0)
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_an_idle_consumer_has_handled_the_message_when_the_sender_goes_on(layer: Any) -> None:
+    notes: list[Any] = []
+    async with member(notes):
+        await layer.group_send("room", {"type": "say", "n": 1})
+
+        assert ("started" in notes, 1 in notes) == (True, IS_POSSIBLE)
+        await until(lambda: 1 in notes)
+
+
+async def test_task_and_context_are_the_consumers_own(layer: Any) -> None:
+    notes: list[Any] = []
+    sender = asyncio.current_task()
+    async with member(notes):
+        mood.set("the sender's")
+        await layer.group_send("room", {"type": "look"})
+        assert asyncio.current_task() is sender
+        await until(lambda: len(notes) == 3)
+        await layer.group_send("room", {"type": "look"})
+        await until(lambda: len(notes) == 5)
+
+    assert notes[1:] == [(True, "own"), *[(True, "changed")] * 3]
+    assert mood.get() == "the sender's"
+
+
+async def test_what_is_sent_while_a_handler_waits_comes_after_it_and_in_order(layer: Any) -> None:
+    notes: list[Any] = []
+    gate = asyncio.Event()
+
+    async def wait() -> None:
+        await gate.wait()
+
+    async with member(notes):
+        await layer.group_send("room", {"type": "wait", "until": wait})
+        for n in range(3):
+            await layer.group_send("room", {"type": "say", "n": n})
+        await settle()
+        assert notes == ["started", "waits"]
+
+        gate.set()
+        await until(lambda: 2 in notes)
+
+    assert notes == ["started", "waits", "waited", 0, 1, 2]
+
+
+async def test_an_error_ends_its_consumer_alone_and_not_its_sender(layer: Any) -> None:
+    one: list[Any] = []
+    two: list[Any] = []
+    async with member(one) as first, member(two) as second:
+        await layer.send(next(iter(layer.channels)), {"type": "fail"})
+        await asyncio.wait([first], timeout=5 * SLOW)
+
+        assert isinstance(first.exception(), LookupError)
+        await layer.group_send("room", {"type": "say", "n": 1})
+        await until(lambda: 1 in two)
+        assert not second.done()
+        assert len(layer.groups["room"]) == 1
+
+
+async def test_a_handler_may_stop_its_consumer(layer: Any) -> None:
+    notes: list[Any] = []
+    async with member(notes) as task:
+        await layer.group_send("room", {"type": "stop"})
+        await asyncio.wait([task], timeout=5 * SLOW)
+
+        assert task.exception() is None
+        assert layer.channels == {}
+
+
+async def test_a_handler_that_waits_can_be_cancelled(layer: Any) -> None:
+    notes: list[Any] = []
+    async with member(notes) as task:
+        await layer.group_send("room", {"type": "wait", "until": asyncio.Event().wait})
+        task.cancel()
+        await asyncio.wait([task], timeout=5 * SLOW)
+
+        assert task.cancelled()
+    # Where it cannot begin at once, it has not begun.
+    assert notes == (["started", "waits", "cancelled"] if IS_POSSIBLE else ["started"])
+
+
+async def test_a_time_out_in_a_handler_is_its_own(layer: Any) -> None:
+    notes: list[Any] = []
+    async with member(notes) as task:
+        await layer.group_send("room", {"type": "hurry"})
+        await until(lambda: "timed out" in notes)
+        await layer.group_send("room", {"type": "say", "n": 1})
+        await until(lambda: 1 in notes)
+
+        assert not task.done()
+        assert task.cancelling() == 0
+
+
+async def test_what_a_handler_waits_for_may_fail(layer: Any) -> None:
+    notes: list[Any] = []
+    failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> None:
+        await failing
+
+    async with member(notes):
+        await layer.group_send("room", {"type": "wait", "until": wait})
+        failing.set_exception(LookupError("deliberate"))
+        await until(lambda: "waited" in notes)
+
+    assert notes == ["started", "waits", "LookupError('deliberate')", "waited"]
+
+
+async def test_a_chain_of_messages_is_no_chain_of_calls(layer: Any) -> None:
+    notes: list[Any] = []
+    async with member(notes):
+        await layer.group_send("room", {"type": "echo", "n": 3000})
+        await until(lambda: ("echoed", 0) in notes)
+
+    # Each handler is done before the message that it sent to itself is handled.
+    expected = [(word, n) for n in range(3000, -1, -1) for word in ("echo", "echoed")]
+    assert notes == ["started", *expected]
+
+
+async def test_a_coroutine_that_swallows_what_is_thrown_goes_on() -> None:
+    if not IS_POSSIBLE:
+        return
+    seen: list[str] = []
+
+    async def stubborn() -> str:
+        for _ in range(2):
+            try:
+                await asyncio.sleep(60)
+            except LookupError as error:
+                seen.append(str(error))
+        await asyncio.sleep(0)
+        return "done"
+
+    context = contextvars.copy_context()
+    task = asyncio.current_task()
+    assert task is not None
+    handler = stubborn()
+    waits_for = begin(handler, task, context)
+
+    async def rest() -> Any:
+        return await finish(handler, waits_for, LookupError("at once"))
+
+    running = asyncio.create_task(rest())
+    await settle()
+    assert seen == ["at once"]
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
