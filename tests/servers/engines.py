@@ -113,6 +113,12 @@ class Server:
         """Host and port."""
         return "127.0.0.1", self.port
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, with the data it kept, and wait until it answers."""
         command = [find_server(), *self._head(), *self._options]

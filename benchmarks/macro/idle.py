@@ -1,6 +1,6 @@
 """What an idle connection costs in memory, and whether it lasts.
 
-    python benchmarks/server/idle.py [--connections 5000] [--hold SECONDS] [--python 3.13]
+    python benchmarks/macro/idle.py [--connections 5000] [--hold SECONDS] [--python 3.13]
         [--only NAME]
 
 Measured: the growth of the server's PSS, from 200 connections to so many more, through uvicorn,

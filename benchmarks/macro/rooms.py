@@ -6,9 +6,12 @@ consumer of Channels' tutorial; ``/room/`` broadcasts frames, which only Seaway 
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,10 @@ django.setup()
 from django.urls import path  # noqa: E402
 
 from channels.auth import AuthMiddlewareStack  # noqa: E402
-from channels.generic.websocket import AsyncWebsocketConsumer  # noqa: E402
+from channels.generic.websocket import (  # noqa: E402
+    AsyncWebsocketConsumer,
+    WebsocketConsumer,
+)
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
 
@@ -58,6 +64,57 @@ class RoomConsumer(ChatConsumer):
         await self.channel_layer.group_send("room", {"type": "websocket.send", "text": text})
 
 
+class EchoConsumer(AsyncWebsocketConsumer):
+    """Sends each frame back."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Send it back."""
+        await self.send(text_data=text_data)
+
+
+class SyncEchoConsumer(WebsocketConsumer):
+    """Sends each frame back, from a thread."""
+
+    def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Send it back."""
+        self.send(text_data=text_data)
+
+
+class TickerConsumer(AsyncWebsocketConsumer):
+    """Notes how late a timer of a millisecond is, from one frame to the next; then says so."""
+
+    ticking: asyncio.Task[None] | None = None
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Begin, or end and send the delays and the pauses of the garbage collector, in ms."""
+        if self.ticking is None:
+            self.delays: list[float] = []
+            self.pauses: list[float] = []
+            gc.callbacks.append(self.note_collection)
+            self.ticking = asyncio.create_task(self.tick())
+        else:
+            self.ticking.cancel()
+            self.ticking = None
+            gc.callbacks.remove(self.note_collection)
+            await self.send(json.dumps([sorted(self.delays)[-100:], sorted(self.pauses)[-100:]]))
+            await self.send(json.dumps(len(self.delays)))
+
+    async def tick(self) -> None:
+        """Note how late each tick is."""
+        while True:
+            due = time.perf_counter() + 0.001
+            await asyncio.sleep(0.001)
+            self.delays.append((time.perf_counter() - due) * 1000)
+
+    def note_collection(self, phase: str, info: dict[str, int]) -> None:
+        """Note how long the collector takes."""
+        now = time.perf_counter()
+        if phase == "start":
+            self.collecting = now
+        else:
+            self.pauses.append((now - self.collecting) * 1000)
+
+
 class IdleConsumer(AsyncWebsocketConsumer):
     """In one group, and silent."""
 
@@ -72,6 +129,9 @@ application = ProtocolTypeRouter(
                     path("chat/", ChatConsumer.as_asgi()),
                     path("room/", RoomConsumer.as_asgi()),
                     path("idle/", IdleConsumer.as_asgi()),
+                    path("echo/", EchoConsumer.as_asgi()),
+                    path("sync-echo/", SyncEchoConsumer.as_asgi()),
+                    path("ticker/", TickerConsumer.as_asgi()),
                 ]
             )
         )

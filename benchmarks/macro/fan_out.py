@@ -1,6 +1,6 @@
 """One sender, one room: how many deliveries a second one core makes.
 
-    python benchmarks/server/fan_out.py [--members N] [--rounds N] [--repeats N] [--python 3.13]
+    python benchmarks/macro/fan_out.py [--members N] [--rounds N] [--repeats N] [--python 3.13]
 
 Timed: from the sender's frame to the last byte at the last client, with up to three messages on
 their way, for ``rounds`` messages. Beside it stands the server's CPU time for each delivery, which

@@ -1,6 +1,6 @@
 """A client that stops reading while its room is flooded: what the others notice of it.
 
-    python benchmarks/server/slow.py [--members N] [--slow N] [--rate N] [--seconds N] [--repeats N]
+    python benchmarks/macro/slow.py [--members N] [--slow N] [--rate N] [--seconds N] [--repeats N]
 
 One room, one sender, ``rate`` messages a second of 10 KB for everyone. In every other run ``slow``
 of the members read nothing. Printed: how late the messages came to those who read, in medians of

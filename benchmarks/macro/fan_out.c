@@ -1,4 +1,4 @@
-/* The plainest possible fan-out: the limit that benchmarks/server/fan_out.py compares with.
+/* The plainest possible fan-out: the limit that benchmarks/macro/fan_out.py compares with.
  *
  *     cc -O2 -o fan_out fan_out.c && ./fan_out PORT SOCKETS PAYLOAD_BYTES
  *

@@ -24,6 +24,7 @@ import matrix  # noqa: E402 - a script in tools/
 from tests.compat import environment  # noqa: E402
 
 SERVER_CORE: Final = 0
+OTHERS: Final = ("starlette", "python-socketio", "matplotlib")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -35,11 +36,13 @@ class Contestant:
         name: In the table.
         command: Starts it; ``{port}`` is filled in.
         path: Where its clients connect.
+        layer: Of Channels, as a setting has it; ``None`` for that in memory.
     """
 
     name: str
     command: tuple[str, ...]
     path: str
+    layer: str | None = None
 
 
 @dataclass
@@ -81,6 +84,14 @@ def upstream(python: str, version: str, loop: str, *, path: str = "/chat/") -> C
     return Contestant(f"Channels {path}, {version}, {loop}", _uvicorn(python, loop, "auto"), path)
 
 
+def other(python: str, version: str, loop: str, *, app: str, path: str = "/") -> Contestant:
+    """Return an application of another framework under stock uvicorn."""
+    name = app.partition(":")[0].removeprefix("with_")
+    return Contestant(
+        f"{name} {path}, {version}, {loop}", _uvicorn(python, loop, "auto", app=app), path
+    )
+
+
 def c_program(folder: Path, members: int, payload: int) -> Contestant | None:
     """Build the C program and return it; ``None`` where there is no compiler."""
     compiler = shutil.which("cc")
@@ -103,7 +114,7 @@ def upstream_python(version: str) -> str:
     folder = ROOT / ".venvs" / f"bench-upstream-{version}"
     python = folder / "bin" / "python"
     same = [f"{name}=={importlib.metadata.version(name)}" for name in ("uvicorn", "websockets")]
-    wanted = [*environment.UPSTREAM, "Django==5.2.*", *same, "uvloop"]
+    wanted = [*environment.UPSTREAM, "Django==5.2.*", *same, "uvloop", *OTHERS]
     stamp = folder / "stamp"
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != "\n".join(wanted):
         subprocess.run([str(_interpreter(version)), "-m", "venv", "--clear", folder], check=True)
@@ -119,7 +130,8 @@ def running(contestant: Contestant) -> Iterator[Running]:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     command = [part.format(port=port) for part in contestant.command]
-    process = subprocess.Popen(command, cwd=HERE)
+    environment = {} if contestant.layer is None else {"BENCHMARK_LAYER": contestant.layer}
+    process = subprocess.Popen(command, cwd=HERE, env=os.environ | environment)
     os.sched_setaffinity(process.pid, {SERVER_CORE})
     try:
         _wait_for(port, process)
@@ -147,9 +159,9 @@ def _interpreter(version: str) -> Path:
     return found
 
 
-def _uvicorn(python: str, loop: str, ws: str) -> tuple[str, ...]:
+def _uvicorn(python: str, loop: str, ws: str, *, app: str = "rooms:application") -> tuple[str, ...]:
     options = ("--loop", loop, "--ws", ws, "--log-level", "warning", "--lifespan", "off")
-    return (python, "-m", "uvicorn", "rooms:application", "--port", "{port}", *options)
+    return (python, "-m", "uvicorn", app, "--port", "{port}", *options)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -12,7 +12,7 @@ REQUEST: Final = (
     "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     "Sec-WebSocket-Version: 13\r\n\r\n"
 )
-PATIENCE: Final = 20.0
+PATIENCE: Final = 10.0
 """Seconds after which a server that sends nothing is given up."""
 
 
@@ -26,16 +26,19 @@ class Peers:
 
     def __init__(self, port: int, path: str) -> None:
         self._port = port
+        self._speaks_engine_io = "EIO=" in path
         self._request = REQUEST.format(path=path).encode()
         self._sockets: list[socket.socket] = []
         self._by_fd: dict[int, socket.socket] = {}
         self._poll = select.epoll()
         self._buffer = bytearray(1 << 16)
+        # Messages that did not come.
+        self.missing = 0
 
-    def open(self, number: int) -> None:
-        """Open so many more, one after the other."""
+    def open(self, number: int, port: int | None = None) -> None:
+        """Open so many more, one after the other; at another server's port if there is one."""
         for _ in range(number):
-            peer = socket.create_connection(("127.0.0.1", self._port), PATIENCE)
+            peer = socket.create_connection(("127.0.0.1", port or self._port), PATIENCE)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer.sendall(self._request)
             answer = b""
@@ -43,6 +46,8 @@ class Peers:
                 answer += peer.recv(4096) or b"\r\n\r\n"
             if b" 101 " not in answer:
                 raise RuntimeError(f"the server refuses: {answer[:200]!r}")
+            if self._speaks_engine_io:
+                _greet(peer, answer.partition(b"\r\n\r\n")[2])
             self._sockets.append(peer)
             self._by_fd[peer.fileno()] = peer
             self._poll.register(peer.fileno(), select.EPOLLIN)
@@ -59,13 +64,49 @@ class Peers:
         frame = _frame(payload)
         whole = size * len(self._sockets)
         sent = received = 0
-        start = time.perf_counter()
+        start = end = time.perf_counter()
         while received < rounds * whole:
             while sent < rounds and sent * whole - received < ahead * whole:
                 self._sockets[0].send(frame)
                 sent += 1
-            received += self._read()
-        return rounds * len(self._sockets) / (time.perf_counter() - start)
+            more = self._read()
+            if not more:
+                self.missing += (rounds * whole - received) // size
+                break
+            received, end = received + more, time.perf_counter()
+        return received / size / (end - start)
+
+    def echo(self, payload: bytes, seconds: float) -> float:
+        """Let each client send again as soon as it has its answer; return answers a second."""
+        frame = _frame(payload)
+        size = len(frame) - 4
+        pending = dict.fromkeys(self._by_fd, size)
+        for peer in self._sockets:
+            peer.send(frame)
+        answers = 0
+        start = time.perf_counter()
+        while time.perf_counter() < start + seconds:
+            for fd, _ in self._poll.poll(PATIENCE):
+                pending[fd] -= self._by_fd[fd].recv_into(self._buffer)
+                if not pending[fd]:
+                    pending[fd] = size
+                    self._by_fd[fd].send(frame)
+                    answers += 1
+        rate = answers / (time.perf_counter() - start)
+        self._read_what_comes()
+        return rate
+
+    def tell(self, text: bytes) -> None:
+        """Let the last client send something."""
+        self._sockets[-1].send(_frame(text))
+
+    def hear(self) -> bytes:
+        """Return the payload of the last client's next frame."""
+        head = _read_exactly(self._sockets[-1], 2)
+        size = head[1]
+        if size == 126:
+            size = int.from_bytes(_read_exactly(self._sockets[-1], 2), "big")
+        return _read_exactly(self._sockets[-1], size)
 
     def ignore(self, number: int) -> None:
         """Read no more from the last so many clients."""
@@ -123,7 +164,10 @@ class Peers:
         _read_exactly(sender, size - 4)
         received = size
         while everyone and received < size * len(self._sockets):
-            received += self._read()
+            more = self._read()
+            if not more:
+                raise RuntimeError("the server sends nothing")
+            received += more
         if not everyone:
             self._read_what_comes()
         return size
@@ -137,9 +181,17 @@ class Peers:
         received = 0
         for fd, _ in self._poll.poll(PATIENCE):
             received += self._by_fd[fd].recv_into(self._buffer)
-        if not received:
-            raise RuntimeError("the server sends nothing")
         return received
+
+
+def _greet(peer: socket.socket, begun: bytes) -> None:
+    """Open a session of Socket.IO: take the server's greeting, and connect."""
+    head = begun or peer.recv(4096)
+    if head[2:3] != b"0":
+        raise RuntimeError(f"no Engine.IO here: {head!r}")
+    peer.send(_frame(b"40"))
+    if not peer.recv(4096)[2:].startswith(b"40"):
+        raise RuntimeError("no Socket.IO here")
 
 
 def _read_exactly(peer: socket.socket, size: int) -> bytes:
