@@ -1,10 +1,12 @@
 """Run the Autobahn WebSocket test suite against our server, and fail if a case fails.
 
     python tools/conformance.py [CASES ...]
+    python tools/conformance.py --find
 
 CASES are the suite's own patterns, such as ``7.*``; by default all, and then the page
 docs/reference/conformance.md is written anew. The suite runs on CPython 2.7, found on PATH or among
-pyenv's; where there is none this says so and fails. It is installed once, under ``.venvs``.
+pyenv's; where there is none this says so and fails, and ``--find`` prints just where it is. The suite is
+installed once, under ``.venvs``.
 """
 
 from __future__ import annotations
@@ -174,6 +176,9 @@ the right code.
 def main(patterns: list[str]) -> int:
     """Run the suite; return the exit code."""
     python = find_python()
+    if patterns == ["--find"]:
+        print(python or "")
+        return int(python is None)
     if python is None:
         print("The Autobahn test suite needs CPython 2.7, and there is none on PATH or in pyenv.")
         return 1

@@ -24,6 +24,7 @@ import matrix  # noqa: E402 - a script in tools/
 from tests.compat import environment  # noqa: E402
 
 SERVER_CORE: Final = 0
+SAME: Final = ("uvicorn", "websockets", "httptools")
 OTHERS: Final = ("starlette", "python-socketio", "matplotlib")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -113,7 +114,7 @@ def upstream_python(version: str) -> str:
     """Return one with Django Channels, and uvicorn as we have it; built once."""
     folder = ROOT / ".venvs" / f"bench-upstream-{version}"
     python = folder / "bin" / "python"
-    same = [f"{name}=={importlib.metadata.version(name)}" for name in ("uvicorn", "websockets")]
+    same = [f"{name}=={importlib.metadata.version(name)}" for name in SAME]
     wanted = [*environment.UPSTREAM, "Django==5.2.*", *same, "uvloop", *OTHERS]
     stamp = folder / "stamp"
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != "\n".join(wanted):

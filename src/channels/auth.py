@@ -17,6 +17,7 @@ from django.contrib.auth import (
     user_logged_in,
     user_logged_out,
 )
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import LazyObject, empty
@@ -151,7 +152,13 @@ class AuthMiddleware(BaseMiddleware):
         user = scope["user"]
         # By its type: isinstance would ask a lazy user of someone else's for its class.
         if issubclass(type(user), UserLazyObject) and user._wrapped is empty:
-            user._wrapped = await get_user(scope)
+            if _is_blank(scope["session"]):
+                # Nobody: known without a thread, and most connections of a crowd are so.
+                from django.contrib.auth.models import AnonymousUser
+
+                user._wrapped = AnonymousUser()
+            else:
+                user._wrapped = await get_user(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Pass the connection on with ``user`` in a new scope."""
@@ -238,6 +245,15 @@ def _get_user_session_key(session: Any) -> Any:
         ValidationError: What it has is no primary key of the user model.
     """
     return get_user_model()._meta.pk.to_python(session[SESSION_KEY])
+
+
+def _is_blank(session: Any) -> bool:
+    """Return whether it came without a key and has not been touched, so that nothing is in it."""
+    return (
+        isinstance(session, SessionBase)
+        and session.session_key is None
+        and not hasattr(session, "_session_cache")
+    )
 
 
 def _load_user(session: Any) -> AbstractBaseUser | None:

@@ -24,13 +24,14 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from types import CoroutineType
 from typing import Any, Final, cast
 
 from asgiref.sync import async_to_sync
 
 from channels import telemetry
 from channels._core.broadcast import SEND, Broadcast
-from channels._core.session import Session, State
+from channels._core.session import RECEIVE, Session, State
 from channels.diagnosis import where_it_waits
 from channels.exceptions import StopConsumer
 from channels.lanes import parent_executor, set_parent_executor
@@ -85,7 +86,7 @@ class Connection:
         self._inbox: Inbox | None = None
         self._dispatch: Callable[[Event], Awaitable[Any]]
         # What a handler waits for that was begun within a fan-out, or what it raised.
-        self._begun: tuple[Coroutine[Any, Any, None], Any] | None = None
+        self._begun: tuple[Event, Coroutine[Any, Any, None], Any] | None = None
         self._failure: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
@@ -97,6 +98,8 @@ class Connection:
         self._sources: list[Source] = []
         self._client: Pump | Direct | None = None
         self._turn = 0
+        # Parked, with nothing unread, and its handlers may begin at once.
+        self._is_idle = False
         self._parked: asyncio.Future[None] | None = None
         self._busy = False
         self._client_left = False
@@ -180,7 +183,8 @@ class Connection:
         if not session.sent(event.get("type", "")):
             return self._ignore(event)
         try:
-            await self._send(event)
+            if self._sink is None or before is not OPEN or not self._sink.send_now(event):
+                await self._send(event)
         except Exception as error:
             # ASGI 2.4, websocket.send: a connection that has gone raises an OSError. Servers that
             # are just closing one raise other things too; then a disconnect is there to be read.
@@ -296,44 +300,54 @@ class Connection:
         if self._failure is not None:
             raise self._failure
         if self._begun is not None:
-            begun, self._begun = self._begun, None
-            await finish(*begun, cancellation)
+            (event, handling, waits_for), self._begun = self._begun, None
+            rest = finish(handling, waits_for, cancellation)
+            await self._handle(event, lambda _: rest)
 
     def _open_inbox(self) -> None:
         """Let messages be handled at once, while nothing else is to be done."""
         inbox, session = self._inbox, self._session
-        if inbox is None or self._held:
+        if self._held or (session is not None and session.state is not OPEN):
             return
-        if session is None:
-            inbox.begin = self._begin if self._may_begin else None
-        elif session.state is OPEN:
-            if self._sink is not None and SEND in self._passed:
-                inbox.express = self._sink.write
-            inbox.begin = self._begin if self._may_begin else None
+        self._is_idle = self._may_begin
+        if inbox is None:
+            return
+        if self._may_begin:
+            inbox.begin = self._begin
+        if session is not None and self._sink is not None and SEND in self._passed:
+            inbox.express = self._sink.write
 
     def _shut_inbox(self) -> None:
+        self._is_idle = False
         if self._inbox is not None:
             self._inbox.express = self._inbox.begin = None
 
     def _begin(self, message: Message) -> bool:
-        """Begin the handler of ``message`` now; ``False`` if it has to wait its turn."""
+        """Begin the handler of a message now; ``False`` if it has to wait its turn."""
         # Not within another one: a chain of messages would be a chain of calls.
         if is_stepping() or message.get("type") in self._passed:
             return False
         self._shut_inbox()
-        own = message.message() if type(message) is Broadcast else message
-        handling = self._handle(own)
+        self._begin_handler(message.message() if type(message) is Broadcast else message)
+        return True
+
+    def _begin_handler(self, event: Event) -> None:
+        self._busy = True
         try:
-            self._begun = handling, begin(handling, self._task, self._context)
+            handling = _awaiting(self._dispatch(event))
+            waits_for = begin(handling, self._task, self._context)
         except StopIteration:
+            self._has_handled()
             # Unless it was woken meanwhile, it is as idle as before.
             if self._parked is not None and not self._parked.done():
                 self._open_inbox()
-            return True
+            return
         except BaseException as error:
+            self._busy = False
             self._failure = error
+        else:
+            self._begun = event, handling, waits_for
         self.wake()
-        return True
 
     async def _handle(
         self, event: Event, dispatch: Callable[[Event], Awaitable[Any]] | None = None
@@ -355,6 +369,12 @@ class Connection:
                 self._stop_timer()
             if self._evictions:
                 self._take_back_evictions()
+        self._has_handled()
+
+    def _has_handled(self) -> None:
+        self._busy = False
+        if self._timer is not None:
+            self._stop_timer()
         session = self._session
         if session is not None and session.state is not OPEN:
             self._was_denied = self._was_denied or session.state is State.DENYING
@@ -367,6 +387,14 @@ class Connection:
                 self._start_timer()
         elif self._busy and self._client is not None:
             self._client.is_unread()
+        elif self._is_idle and event.get("type") == RECEIVE and not is_stepping():
+            self._shut_inbox()
+            # Taking it reads on, and what comes then waits for its turn.
+            own = self._client.take() if self._client is not None else None
+            self._turn = 1 % len(self._sources)
+            if own is not None:
+                self._begin_handler(own)
+                return
         self.wake()
 
     def _wake_for(self, event: Event) -> None:
@@ -412,3 +440,14 @@ class Connection:
         )
         telemetry.emit(telemetry.SendIgnored(str(event.get("type"))))
         return False
+
+
+def _awaiting(outcome: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
+    """Return a coroutine that awaits ``outcome``: mostly that itself."""
+    if type(outcome) is CoroutineType:
+        return outcome
+
+    async def wait() -> Any:
+        return await outcome
+
+    return wait()

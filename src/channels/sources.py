@@ -46,6 +46,10 @@ class DirectSocket(Protocol):
         """Send ``event`` in the order of the calls, without waiting."""
         ...
 
+    def send_now(self, event: Event) -> bool:
+        """Send a ``websocket.send`` at once; ``False``, and nothing done, for anything else."""
+        ...
+
     def listen(self, arrived: Callable[[Event], None] | None) -> None:
         """Call ``arrived`` with each event as soon as it can be taken; ``None`` for no more."""
         ...

@@ -211,9 +211,15 @@ class FrameReader:
 UTF8: Final = codecs.getincrementaldecoder("utf-8")
 
 
+# Nearly all frames are short texts.
+TEXT_HEADS: Final = tuple(bytes((FIN | TEXT, size)) for size in range(126))
+
+
 def encode(opcode: int, payload: bytes, *, flags: int = FIN) -> bytes:
     """Return one frame of a server, which has no mask."""
     size = len(payload)
+    if flags | opcode == FIN | TEXT and size < 126:
+        return TEXT_HEADS[size] + payload
     if size < 126:
         return bytes((flags | opcode, size)) + payload
     if size < 65536:

@@ -207,6 +207,25 @@ class WebSocketProtocol(Opening):
                 self._more = [*(self._more or ()), self._event]
             self._event = first
 
+    def send_now(self, event: Event) -> bool:
+        """Send a ``websocket.send`` at once; ``False``, and nothing done, for anything else.
+
+        A client that does not read has to be waited for.
+        """
+        if (
+            self._state is not OPEN
+            or self._drained is not None
+            or type(event) is Broadcast
+            or event["type"] != "websocket.send"
+        ):
+            return False
+        self._transmit(self._encode(event))
+        return True
+
+    def _encode(self, event: Event) -> bytes:
+        payload = event.get("text")
+        return encode_message(event["bytes"] if payload is None else payload, self._window_bits)
+
     async def send(self, event: Event) -> None:
         """Send an event of the application, waiting while the client does not read.
 
@@ -222,10 +241,7 @@ class WebSocketProtocol(Opening):
             if type(event) is Broadcast:
                 self.write(event)
                 return
-            payload = event.get("text")
-            frame = encode_message(
-                event["bytes"] if payload is None else payload, self._window_bits
-            )
+            frame = self._encode(event)
             if self._drained is not None:
                 await self._wait_until_drained()
             self._transmit(frame)

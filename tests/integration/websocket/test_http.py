@@ -71,8 +71,9 @@ async def test_a_byte_now_and_then_does_not_move_the_deadline(
 ) -> None:
     async with serve(app, http=HttpProtocol) as site:
         peer = await site.connect()
+        peer.writer.write(b"GET /")
         while site.state.connections or not counted:
-            peer.writer.write(b"G")
+            peer.writer.write(b"a")
             await asyncio.sleep(0.01)
 
     assert counted["ConnectionLimited.header_timeout"] == 1

@@ -75,6 +75,12 @@ class Socket:
     def write(self, event: Broadcast) -> None:
         self.out.append(("direct", event))
 
+    def send_now(self, event: Event) -> bool:
+        is_own = type(event) is dict and event["type"] == "websocket.send"
+        if is_own:
+            self.out.append(("sent", event))
+        return is_own
+
     def listen(self, arrived: Callable[[Event], None] | None) -> None:
         self.arrived = arrived
         if arrived is not None:

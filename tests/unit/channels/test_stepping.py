@@ -12,6 +12,7 @@ import pytest
 
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
+from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.stepping import IS_POSSIBLE, begin, finish
 from tests.conftest import SLOW
@@ -254,3 +255,35 @@ async def test_a_coroutine_that_swallows_what_is_thrown_goes_on() -> None:
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
+
+
+async def test_a_frame_is_handled_as_it_comes_and_those_behind_it_in_order(layer: Any) -> None:
+    """Through a server's ``receive``, as any server has it."""
+    notes: list[Any] = []
+    events: asyncio.Queue[Any] = asyncio.Queue()
+
+    class Echo(AsyncWebsocketConsumer):
+        async def receive(
+            self, text_data: str | None = None, bytes_data: bytes | None = None
+        ) -> None:
+            notes.append((text_data, asyncio.current_task() is task))
+            if text_data == "slow":
+                await asyncio.sleep(0.01)
+            await self.send(text_data)
+            notes.append(f"done {text_data}")
+
+    async def send(event: Any) -> None:
+        notes.append(event.get("text", event["type"]))
+
+    events.put_nowait({"type": "websocket.connect"})
+    task = asyncio.create_task(Echo.as_asgi()({"type": "websocket"}, events.get, send))
+    await until(lambda: notes == ["websocket.accept"])
+    await settle()
+    for text in ("one", "slow", "two", "three"):
+        events.put_nowait({"type": "websocket.receive", "text": text})
+    await until(lambda: "done three" in notes)
+    events.put_nowait({"type": "websocket.disconnect", "code": 1000})
+    await asyncio.wait_for(task, 5 * SLOW)
+
+    texts = ("one", "slow", "two", "three")
+    assert notes[1:] == [note for text in texts for note in ((text, True), text, f"done {text}")]
