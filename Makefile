@@ -30,7 +30,7 @@ compat: .venv/.dev ## the same cases against upstream and against us
 matrix: .venv/.dev ## the quick tests on each Python and Django
 	@.venv/bin/python tools/matrix.py $(ARGS)
 
-bench: .venv/.dev ## micro benchmarks
+bench: .venv/.dev ## Seaway beside Django Channels and others, in eight workloads
 	@tools/bench.sh $(ARGS)
 
 soak: .venv/.dev ## many connections, and nothing left of them

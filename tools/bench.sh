@@ -1,8 +1,6 @@
 #!/usr/bin/env bash
-# Run each micro benchmark in benchmarks/micro. Arguments go to every one of them.
+# Measure Seaway beside what a user would pick instead. Arguments: see benchmarks/macro/run.py.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for benchmark in benchmarks/micro/*.py; do
-    echo "== $benchmark"
-    .venv/bin/python "$benchmark" "$@"
-done
+tools/redis.sh
+exec .venv/bin/python benchmarks/macro/run.py "$@"

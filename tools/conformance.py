@@ -5,8 +5,8 @@
 
 CASES are the suite's own patterns, such as ``7.*``; by default all, and then the page
 docs/reference/conformance.md is written anew. The suite runs on CPython 2.7, found on PATH or among
-pyenv's; where there is none this says so and fails, and ``--find`` prints just where it is. The suite is
-installed once, under ``.venvs``.
+pyenv's; where there is none this says so and fails, and ``--find`` prints just where it is. The
+suite is installed once, under ``.venvs``.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ stands still, connections that are cut, a fail-over, a slot that moves.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -404,20 +405,20 @@ class ClusterEngine(Engine):
                 client.execute_command("CLUSTER", "ADDSLOTS", *slots)
         for number in range(3):
             with self.servers[number + 3].client() as client:
-                wait_for(
-                    lambda client=client, master=ids[number]: any(
-                        node["id"] == master for node in _cluster_nodes(client)
-                    ),
-                    "the servers know each other",
-                )
+                knows = functools.partial(_knows, client, ids[number])
+                wait_for(knows, "the servers know each other")
                 client.execute_command("CLUSTER", "REPLICATE", ids[number])
 
     def _by_port(self, port: int) -> Server:
         return next(server for server in self.servers if server.port == port)
 
 
+def _knows(client: redis.Redis, node_id: str) -> bool:
+    return any(node["id"] == node_id for node in _cluster_nodes(client))
+
+
 def _cluster_nodes(client: redis.Redis) -> Iterator[dict[str, Any]]:
-    answer = client.execute_command("CLUSTER NODES")
+    answer: Any = client.execute_command("CLUSTER NODES")  # type: ignore[no-untyped-call]
     if isinstance(answer, Mapping):  # redis-py has read it already
         for address, node in answer.items():
             slots = {n for first, *last in node["slots"] for n in _range(first, *last)}
