@@ -64,11 +64,14 @@ class Running:
         return next(int(line.split()[1]) for line in rollup.splitlines() if line[:4] == "Pss:")
 
 
-def seaway(python: str, version: str, loop: str, *, path: str) -> Contestant:
+def seaway(
+    python: str, version: str, loop: str, *, path: str, app: str = "rooms:application"
+) -> Contestant:
     """Return Seaway under uvicorn with our protocol class."""
+    name = f"Seaway {path}" if app.startswith("rooms") else app
     return Contestant(
-        f"Seaway {path}, {version}, {loop}",
-        _uvicorn(python, loop, "channels.server:WebSocketProtocol"),
+        f"{name}, {version}, {loop}",
+        _uvicorn(python, loop, "channels.server:WebSocketProtocol", app=app),
         path,
     )
 

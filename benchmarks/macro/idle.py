@@ -1,7 +1,7 @@
 """What an idle connection costs in memory, and whether it lasts.
 
     python benchmarks/macro/idle.py [--connections 5000] [--hold SECONDS] [--python 3.13]
-        [--only NAME]
+        [--only NAME] [--stages]
 
 Measured: the growth of the server's PSS, from 200 connections to so many more, through uvicorn,
 AuthMiddlewareStack, URLRouter and an AsyncWebsocketConsumer in one group; no compression. With
@@ -39,17 +39,33 @@ def measure(contestant: Contestant, connections: int, hold: float) -> str:
         return f"{contestant.name:44} {grown:8.2f} {connections / seconds:10,.0f}  {lost}"
 
 
+def stages(version: str) -> list[Contestant]:
+    """Return servers each of which has one part more than the one before."""
+    python = contestants.our_python(version)
+    bare = Contestant("a protocol that keeps nothing", (python, "bare.py", "{port}"), "/idle/")
+    apps = ("bare:application", "bare:consumer", "bare:grouped", "bare:routed", "rooms:application")
+    return [
+        bare,
+        *(contestants.seaway(python, version, "uvloop", path="/idle/", app=app) for app in apps),
+    ]
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=5000)
     parser.add_argument("--hold", type=float, default=0)
     parser.add_argument("--python", action="append", help="3.13 and 3.11 by default")
+    parser.add_argument("--stages", action="store_true", help="what each part of it adds, uvloop")
     parser.add_argument("--only", default="", help="part of the names of those that take part")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     print(f"{'contestant':44} {'KiB each':>8} {'opened/s':>10}")
     contestants.pin_myself()
+    if options.stages:
+        for contestant in stages((options.python or ["3.13"])[0]):
+            print(measure(contestant, options.connections, 0), flush=True)
+        return
     for version in options.python or ["3.13", "3.11"]:
         ours, theirs = contestants.our_python(version), contestants.upstream_python(version)
         for loop in ("uvloop", "asyncio"):

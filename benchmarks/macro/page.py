@@ -18,7 +18,7 @@ from typing import Any, Final
 import matplotlib as mpl
 
 mpl.use("svg")
-import matplotlib.pyplot as plt  # noqa: E402 - the backend comes first
+import matplotlib.pyplot as plt
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 ABOUT: Final = ("title", "python", "loop")
@@ -37,7 +37,7 @@ def tables(results: list[dict[str, Any]]) -> str:
             spread = f"{min(values):,.1f} to {max(values):,.1f}"
             rows.append(f"| {_short(name)} | {medians[name]:,.1f} | {spread} | {ratio} |")
         where = f"CPython {result['python']}, {result['loop']}"
-        parts.append(f"### {result['title']}\n\n{where}\n\n" + "\n".join(rows))
+        parts.append(f"## {result['title']}\n\n{where}\n\n" + "\n".join(rows))
     return "\n\n".join(parts) + "\n"
 
 

@@ -24,7 +24,7 @@ Command = tuple[Any, ...]
 FIRST_DELAY: Final = 0.02
 LONGEST_DELAY: Final = 1.0
 """Seconds before the second and before every late attempt to connect."""
-STEADY: Final = 1.0
+STEADY: Final = 0.2
 """Seconds after which a connection that breaks is made again at once; a younger one may be refused
 by a server that is not ready, which must not be asked in a tight loop."""
 LONGEST_UNSTEADY: Final = 0.25

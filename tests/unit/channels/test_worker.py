@@ -479,6 +479,13 @@ async def test_application_of_the_old_two_step_kind_is_adapted(
         await until(lambda: events == ["go"])
 
 
+@pytest.fixture
+def _interrupts() -> None:
+    """Let SIGINT do what it does in any process: ``asyncio.run`` takes it over only then."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.usefixtures("_interrupts")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_the_worker_and_its_consumers(
     layer: InMemoryChannelLayer,
