@@ -297,9 +297,9 @@ class Connection:
         finally:
             self._parked = None
             self._shut_inbox()
-        if self._failure is not None:
+        if self._failure is not None:  # from Python 3.12 on
             raise self._failure
-        if self._begun is not None:
+        if self._begun is not None:  # from Python 3.12 on
             (event, handling, waits_for), self._begun = self._begun, None
             rest = finish(handling, waits_for, cancellation)
             await self._handle(event, lambda _: rest)
@@ -322,7 +322,7 @@ class Connection:
         if self._inbox is not None:
             self._inbox.express = self._inbox.begin = None
 
-    def _begin(self, message: Message) -> bool:
+    def _begin(self, message: Message) -> bool:  # from Python 3.12 on
         """Begin the handler of a message now; ``False`` if it has to wait its turn."""
         # Not within another one: a chain of messages would be a chain of calls.
         if is_stepping() or message.get("type") in self._passed:
@@ -331,7 +331,7 @@ class Connection:
         self._begin_handler(message.message() if type(message) is Broadcast else message)
         return True
 
-    def _begin_handler(self, event: Event) -> None:
+    def _begin_handler(self, event: Event) -> None:  # from Python 3.12 on
         self._busy = True
         try:
             handling = _awaiting(self._dispatch(event))
@@ -387,7 +387,9 @@ class Connection:
                 self._start_timer()
         elif self._busy and self._client is not None:
             self._client.is_unread()
-        elif self._is_idle and event.get("type") == RECEIVE and not is_stepping():
+        elif (  # from Python 3.12 on
+            self._is_idle and event.get("type") == RECEIVE and not is_stepping()
+        ):
             self._shut_inbox()
             # Taking it reads on, and what comes then waits for its turn.
             own = self._client.take() if self._client is not None else None
@@ -442,7 +444,7 @@ class Connection:
         return False
 
 
-def _awaiting(outcome: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
+def _awaiting(outcome: Awaitable[Any]) -> Coroutine[Any, Any, Any]:  # from Python 3.12 on
     """Return a coroutine that awaits ``outcome``: mostly that itself."""
     if type(outcome) is CoroutineType:
         return outcome

@@ -35,13 +35,13 @@ def is_stepping() -> bool:
     return _depth.steps > 0
 
 
-def context_of(task: asyncio.Task[Any]) -> contextvars.Context:
+def context_of(task: asyncio.Task[Any]) -> contextvars.Context:  # from Python 3.12 on
     """Return the context that ``task`` runs in; only where ``IS_POSSIBLE``."""
     context: contextvars.Context = task.get_context()  # type: ignore[attr-defined] # from 3.12 on
     return context
 
 
-def begin(
+def begin(  # from Python 3.12 on
     coroutine: Coroutine[Any, Any, Any], task: asyncio.Task[Any], context: contextvars.Context
 ) -> Any:
     """Run ``coroutine`` until it waits, and return for what: to be handed to ``finish``.
@@ -61,7 +61,7 @@ def begin(
 
 
 @types.coroutine
-def finish(
+def finish(  # from Python 3.12 on
     handler: Coroutine[Any, Any, Any], waits_for: Any, thrown: BaseException | None = None
 ) -> Generator[Any, Any, Any]:
     """Run the rest of a coroutine that was begun, in the task it was begun for.

@@ -11,10 +11,10 @@ import resource
 from importlib import util
 from typing import Any, Final
 
-from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from channels.conf import asgi_application
+from channels.exceptions import InvalidChannelLayerError
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from channels.serving import logs
 from channels.serving.listeners import close_listener, open_listener, show_address
@@ -88,7 +88,7 @@ def _number_of_workers(asked: int | None) -> int:
     """Return how many workers there will be; one, if they could not hear each other."""
     try:
         is_alone = isinstance(get_channel_layer(), InMemoryChannelLayer)
-    except ImproperlyConfigured:
+    except InvalidChannelLayerError:
         # The workers will say what is wrong.
         is_alone = False
     if asked is None:
