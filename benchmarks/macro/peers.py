@@ -12,6 +12,7 @@ REQUEST: Final = (
     "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
     "Sec-WebSocket-Version: 13\r\n\r\n"
 )
+PING: Final = 0x89
 PATIENCE: Final = 10.0
 """Seconds after which a server that sends nothing is given up."""
 
@@ -103,6 +104,8 @@ class Peers:
     def hear(self) -> bytes:
         """Return the payload of the last client's next frame."""
         head = _read_exactly(self._sockets[-1], 2)
+        while head[0] == PING:
+            head = _read_exactly(self._sockets[-1], 2)
         size = head[1]
         if size == 126:
             size = int.from_bytes(_read_exactly(self._sockets[-1], 2), "big")
