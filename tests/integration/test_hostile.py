@@ -159,14 +159,17 @@ def _is_readable(peer: socket.socket) -> bool:
 
 async def test_heads_that_never_end(server: Server) -> None:
     async with undisturbed(server):
+        start = time.monotonic()
         reader, writer = await raw(server)
         writer.write(b"GET / HTTP/1.1\r\n")
         with contextlib.suppress(ConnectionError):
-            for number in range(20_000):
+            for number in range(200_000):
                 writer.write(b"x-%d: %b\r\n" % (number, b"y" * 1000))
                 await writer.drain()
 
-        assert b" 400 " in (await end_of(reader))[:20] or reader.at_eof() or reader.exception()
+        # The answer may be lost to the reset that what is still on its way brings.
+        assert (await end_of(reader))[:12] in (b"HTTP/1.1 431", b"")
+        assert time.monotonic() - start < HEADER_TIMEOUT / 2
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ begins as such a request.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from channels import telemetry
 from channels.server import handshake
@@ -24,14 +24,20 @@ else:
         from uvicorn.protocols.http.h11_impl import H11Protocol as _UvicornProtocol
 
 
+MAX_HEAD_BYTES: Final = 65536
+
+
 class HttpProtocol(_UvicornProtocol):
     """Serves one connection; for uvicorn's ``http`` setting.
+
+    A request's head may have ``MAX_HEAD_BYTES`` bytes, and what one read brings beyond them.
 
     Attributes:
         slot: Where the connection's deadline stands; the wheel's own.
     """
 
     slot: int = -1
+    _head_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request, unless there are too many connections already."""
@@ -48,9 +54,15 @@ class HttpProtocol(_UvicornProtocol):
         # The cycle of a request is made when its head is whole.
         if self.slot < 0 and (cast("Any", before) is None or before.response_complete):
             self._wheel.set(self, limits_of(self.config).header_timeout)
+            self._head_bytes = 0
         super().data_received(data)
         if self.cycle is not before:
             self._wheel.forget(self)
+        elif self.slot >= 0:
+            # Uvicorn holds every header until the head is whole, with httptools without a limit.
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(431, "the head of the request is too large", limit="max_head_bytes")
 
     def handle_websocket_upgrade(self, *arguments: Any) -> None:
         """Hand the connection to the WebSocket protocol, which has deadlines of its own."""

@@ -131,7 +131,9 @@ class Supervisor:
             if self._is_stopping:
                 return
             if self._slots[slot] is worker:
-                self._slots[slot] = await self._start()
+                new = self._slots[slot] = await self._start()
+                if not await new.is_ready():
+                    await new.kill()
 
     async def _roll(self) -> None:
         """Replace each worker by a new one, one after the other."""

@@ -17,7 +17,6 @@ from channels.serving.options import Options
 from channels.serving.supervisor import Supervisor
 from tests.conftest import SLOW
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="serve needs Unix")
 ROOT = Path(__file__).resolve().parents[4]
 OPTIONS = Options(drain_window=0, drain_timeout=2, start_timeout=20 * SLOW)
 HEALTH = b"GET /-/ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
