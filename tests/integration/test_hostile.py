@@ -28,7 +28,7 @@ limit, and what an allocator keeps."""
 HALF_OPEN: Final = 10_000
 COST: Final = 12 * 1024
 """Most bytes that one connection costs which has not even asked."""
-PATIENCE: Final = 2 * SLOW
+PATIENCE: Final = 5 * SLOW
 """Seconds within which the well-behaved client has each answer; the peers share its core."""
 
 REQUEST: Final = (
