@@ -1,0 +1,1 @@
+"""What was published to reliable topics, and catching up with it."""
