@@ -95,7 +95,7 @@ class AsyncConsumer:
             Exception: What a handler raised, other than ``StopConsumer``.
         """
         self.scope = scope
-        self.channel_layer = get_channel_layer(self.channel_layer_alias)
+        self.channel_layer = self._find_layer()
         socket = direct_socket(scope)
         if socket is not None:
             socket.slow_consumer = SlowConsumer(self.slow_consumer)
@@ -162,6 +162,9 @@ class AsyncConsumer:
         app.consumer_class = cls  # type: ignore[attr-defined]
         app.consumer_initkwargs = initkwargs  # type: ignore[attr-defined]
         return app
+
+    def _find_layer(self) -> Any:
+        return get_channel_layer(self.channel_layer_alias)
 
     async def _open_channel(
         self, wake: Callable[[], None]

@@ -11,6 +11,7 @@
     * ``ChannelFull``                  a channel is at its capacity
     * ``LayerUnavailableError``        a layer's broker did not answer in time
     * ``MessageTooLarge``              an encoded message is over a layer's limit
+    * ``UnknownTopicError``            no topic class has this name (also ``ValueError``)
     * ``RequestAborted``               the client went away while its body was read
         * ``RequestTimeout``           ... because it took too long
     * ``PeerError``                    a client broke the protocol or a limit; never in handlers
@@ -116,6 +117,22 @@ class MessageTooLarge(ChannelsError):
     """An encoded message is over the layer's limit. Nothing was sent."""
 
     close_code = 1009
+
+
+class UnknownTopicError(ChannelsError, ValueError):
+    """No topic class has a pattern for this name. Nothing was published.
+
+    Attributes:
+        name: The refused value.
+    """
+
+    close_code = 1008
+
+    def __init__(self, name: object = None, patterns: list[str] | None = None) -> None:
+        """Compose the sentence from the name and the patterns there are."""
+        known = ", ".join(patterns or []) or "none; an app has them in its module 'topics'"
+        super().__init__(f"no topic {name!r}; known patterns: {known}")
+        self.name = name
 
 
 class RequestAborted(ChannelsError):

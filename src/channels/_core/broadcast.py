@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from channels._core.copying import copier
+from channels._core.outbox import SlowConsumer
 from channels.typing import Event, Message
 
 SEND: Final = "websocket.send"
@@ -22,14 +23,17 @@ class Broadcast(dict[str, Any]):
     Attributes:
         key: What the message is about, if it said so: a later one with this key replaces it in
             the outbox of a slow client that keeps only the latest.
+        slow_consumer: What happens to it where a client reads too slowly; ``None`` leaves that to
+            the consumer's class.
         frames: The bytes of the frame, kept by a server for its next socket; the keys are its own.
         message: Makes an independent copy of the message as it was sent.
     """
 
-    __slots__ = ("frames", "key", "message")
+    __slots__ = ("frames", "key", "message", "slow_consumer")
 
-    def __init__(self, message: Message) -> None:
+    def __init__(self, message: Message, slow_consumer: SlowConsumer | None = None) -> None:
         super().__init__(_event(message))
+        self.slow_consumer: SlowConsumer | None = slow_consumer
         self.key: Any = message.get("key")
         self.frames: dict[Any, bytes] = {}
         self.message: Callable[[], Message] = copier(message)

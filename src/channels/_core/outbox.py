@@ -63,17 +63,19 @@ class Outbox:
         """Count the frames held."""
         return len(self._frames)
 
-    def add(self, frame: bytes, key: Any = None) -> Dropped:
+    def add(self, frame: bytes, key: Any = None, policy: SlowConsumer | None = None) -> Dropped:
         """Keep ``frame`` as the policy says and return what was dropped for it. O(1) amortised.
 
         Args:
             frame: The bytes.
             key: What the frame is about, for ``KEEP_LATEST``; hashable.
+            policy: Of this frame, instead of the outbox's.
         """
-        keeps_latest = self._policy is SlowConsumer.KEEP_LATEST and key is not None
+        policy = policy or self._policy
+        keeps_latest = policy is SlowConsumer.KEEP_LATEST and key is not None
         replaced = keeps_latest and self._remove(("key", key))
         if not self._fits(frame):
-            dropped = self._overflow(frame)
+            dropped = self._overflow(frame, policy)
             if dropped.reason != "oldest":
                 return Dropped(dropped.reason, dropped.frames + replaced)
         else:
@@ -102,10 +104,10 @@ class Outbox:
     def _fits(self, frame: bytes) -> bool:
         return len(self._frames) < self._max_frames and self.size + len(frame) <= self._max_bytes
 
-    def _overflow(self, frame: bytes) -> Dropped:
-        if self._policy is SlowConsumer.DISCONNECT:
+    def _overflow(self, frame: bytes, policy: SlowConsumer) -> Dropped:
+        if policy is SlowConsumer.DISCONNECT:
             return Dropped("disconnected", self.clear() + 1)
-        if self._policy is not SlowConsumer.DROP_OLDEST or len(frame) > self._max_bytes:
+        if policy is not SlowConsumer.DROP_OLDEST or len(frame) > self._max_bytes:
             return Dropped("full", 1)
         dropped = 0
         while self._frames and not self._fits(frame):

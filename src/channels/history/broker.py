@@ -1,66 +1,32 @@
 """What a backend must do for topics: publish, keep, tell other processes, and know who is there.
 
-A channel layer that can do so has ``"topics"`` in its ``extensions`` and a method
-``topic_broker(listener)``, which gives a broker for the running event loop, without I/O.
+A channel layer that can do so has a method ``topic_broker(listener)``, which gives a broker for the
+running event loop, without I/O.
 ``testing.contract.TopicBrokerContract`` is the suite that each must pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from channels.history.position import Excerpt, Position, Publication
+from channels.history.position import Excerpt, Position, Publication, Retention
+from channels.presence.state import Change, Present
 
-
-class Retention(NamedTuple):
-    """How much of a reliable topic is kept; whatever bound is reached first holds.
-
-    Attributes:
-        entries: Most publications; at least 1.
-        max_bytes: Most bytes of their bodies together. The latest is kept whatever its size.
-        ttl: Seconds after which a publication is dropped, and after the last of which the topic
-            itself may be forgotten: then its next publication begins a new epoch.
-    """
-
-    entries: int
-    max_bytes: int
-    ttl: float
-
-
-class Present(NamedTuple):
-    """Who is in a topic.
-
-    Attributes:
-        version: How often that has changed.
-        members: By key, what the topic shows of each: JSON text.
-    """
-
-    version: int
-    members: Mapping[str, str]
-
-
-class Change(NamedTuple):
-    """One change of presence: the one after ``version - 1``.
-
-    Attributes:
-        version: Its number.
-        joined: New members by key, or members whose JSON text has changed.
-        left: Keys of those that have gone.
-    """
-
-    version: int
-    joined: Mapping[str, str]
-    left: Sequence[str]
+__all__ = ["Change", "Listener", "Present", "Retention", "TopicBroker"]
 
 
 class Listener(Protocol):
     """Takes what a broker has heard; called on the broker's event loop, and never raises."""
 
-    def arrived(self, topic: str, epoch: str, publication: Publication) -> None:
+    def arrived(
+        self, topic: str, epoch: str, publication: Publication
+    ) -> asyncio.Future[Any] | None:
         """Take a publication of a topic that is listened to; ``epoch`` is empty if volatile.
 
-        For one topic they come in the order of their offsets, but may be doubled or missing.
+        For one topic they come in the order of their offsets, but may be doubled or missing. No
+        more should be handed over until what this returns is done.
         """
         ...
 
@@ -111,7 +77,10 @@ class TopicBroker(Protocol):
         ...
 
     async def forget(self, topic: str) -> None:
-        """Erase what is kept of ``topic``, and who is there; its next publication begins a new epoch."""
+        """Erase what is kept of ``topic``, and who is there.
+
+        Its next publication begins a new epoch.
+        """
         ...
 
     async def listen(self, topic: str) -> None:

@@ -59,3 +59,18 @@ class Excerpt(NamedTuple):
 
     position: Position
     publications: list[Publication]
+
+
+class Retention(NamedTuple):
+    """How much of a reliable topic is kept; whatever bound is reached first holds.
+
+    Attributes:
+        entries: Most publications; at least 1.
+        max_bytes: Most bytes of their bodies together. The latest is kept whatever its size.
+        ttl: Seconds after which a publication is dropped, and after the last of which the topic
+            itself may be forgotten: then its next publication begins a new epoch.
+    """
+
+    entries: int
+    max_bytes: int
+    ttl: float

@@ -11,6 +11,8 @@ from channels._core.broadcast import copies_of
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Groups
 from channels.exceptions import ChannelFull
+from channels.history.broker import Listener, TopicBroker
+from channels.history.memory import MemoryTopics
 from channels.layers.base import BaseChannelLayer
 from channels.layers.hub import Hub
 from channels.layers.inbox import Backlog, Inbox
@@ -56,6 +58,11 @@ class InMemoryChannelLayer(BaseChannelLayer):
         super().__init__(expiry=expiry, capacity=capacity, channel_capacity=channel_capacity)
         self.group_expiry = group_expiry
         self._hub = Hub(group_expiry, self._new_mailbox)
+        self._topics = MemoryTopics()
+
+    def topic_broker(self, listener: Listener) -> TopicBroker:
+        """Return what topics are published and kept by, for the running event loop."""
+        return self._topics.open(listener)
 
     @property
     def channels(self) -> dict[str, Inbox | Backlog]:
@@ -103,8 +110,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
         return f"{prefix}.inmemory!{os.urandom(12).translate(LETTER_OF_BYTE).decode()}"
 
     async def flush(self) -> None:
-        """Drop every message and every group; running consumers keep their channels."""
+        """Drop every message, group and topic; running consumers keep their channels."""
         self._hub.flush()
+        self._topics.flush()
 
     async def close(self) -> None:
         """Do nothing; here so that every layer can be closed."""

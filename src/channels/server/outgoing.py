@@ -159,7 +159,7 @@ class Outgoing(asyncio.Protocol):
         if self._outbox is None:
             limits = self._limits
             self._outbox = Outbox(self.slow_consumer, limits.outbox_frames, limits.outbox_bytes)
-        dropped = self._outbox.add(frame, event.key)
+        dropped = self._outbox.add(frame, event.key, event.slow_consumer)
         if dropped.frames:
             telemetry.emit(telemetry.FrameDropped(*dropped))
             if dropped.reason == "disconnected":

@@ -1,0 +1,81 @@
+"""The one consumer that serves all topics of a user over one WebSocket."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from channels.db import needs_clean_up
+from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.topics.protocol import SUBPROTOCOL
+from channels.topics.session import Identity, Limits, Refused, Session
+from channels.topics.site import here
+
+NO_CLIENT = 3400
+"""Close code for what does not speak the protocol."""
+
+
+class TopicConsumer(AsyncWebsocketConsumer):
+    """Serves every topic of a site: ``path("ws/topics/", TopicConsumer.as_asgi())``.
+
+    The protocol is that of ``protocol/README.md``. Its channel layer is one of the process's own,
+    for the frames of topics; for groups use ``channels.layers.get_channel_layer()``.
+
+    Attributes:
+        limits: What one connection may ask for.
+    """
+
+    limits: ClassVar[Limits] = Limits()
+    session: Session | None = None
+
+    async def authenticate(self, token: str) -> Identity:
+        """Return who ``token`` stands for; to be overridden where clients send tokens.
+
+        Raises:
+            Refused: It is not accepted; its text is for the client.
+        """
+        raise Refused("this site takes no tokens")
+
+    async def connect(self) -> None:
+        """Accept clients of the protocol; tell others what is expected."""
+        if SUBPROTOCOL not in self.scope.get("subprotocols", ()):
+            await self.accept()
+            await self.close(NO_CLIENT, f"expected subprotocol {SUBPROTOCOL}")
+            return
+        self.session = Session(
+            here(),
+            self.channel_name,
+            self.scope,
+            send=self.send,
+            close=self.close,
+            clean_up=self._clean_up,
+            authenticate=self.authenticate,
+            limits=self.limits,
+        )
+        await self.accept(SUBPROTOCOL)
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Do what a frame asks for."""
+        if self.session is None:
+            return
+        if text_data is None:
+            await self.close(NO_CLIENT, "expected text frames")
+        else:
+            await self.session.receive(text_data)
+
+    async def disconnect(self, code: int) -> None:
+        """Leave every topic."""
+        if self.session is not None:
+            self.session.end()
+
+    def _find_layer(self) -> Any:
+        return here().local
+
+    async def _release(self, channel: str | None) -> None:
+        """Leave every topic also where no disconnect was read."""
+        if self.session is not None:
+            self.session.end()
+        await super()._release(channel)
+
+    async def _clean_up(self) -> None:
+        if needs_clean_up(self._lane):
+            await self._close_old_connections()

@@ -1,0 +1,94 @@
+"""One topic in this process, while somebody here is subscribed, and a little longer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from channels._core.broadcast import Broadcast
+from channels.history.broker import Present
+from channels.history.position import Position
+from channels.topics import protocol
+from channels.topics.feed import Feed
+from channels.topics.topic import Topic
+
+FIRST_PAUSE: Final = 2.0
+LAST_PAUSE: Final = 64.0
+"""Seconds between a publication and the first and the last word of where the topic stands."""
+
+
+class OpenTopic:
+    """What this process knows of a topic.
+
+    Args:
+        name: Of the topic.
+        cls: Its class.
+
+    Attributes:
+        name: Of the topic.
+        cls: Its class.
+        feed: Its publications, or ``None`` in a volatile topic.
+        present: Who is there, or ``None`` without presence or before that is known.
+        subscribers: Channels of the connections that have it.
+        loading: Reads its state, first and whenever something was missed.
+        has_stirred: Whether something came since the last look.
+    """
+
+    __slots__ = (
+        "_pause",
+        "_speaks_at",
+        "cls",
+        "feed",
+        "has_stirred",
+        "loading",
+        "name",
+        "present",
+        "subscribers",
+    )
+
+    def __init__(self, name: str, cls: type[Topic]) -> None:
+        self.name: str = name
+        self.cls: type[Topic] = cls
+        retention = cls.delivery.retention
+        self.feed: Feed | None = None if retention is None else Feed(retention)
+        self.present: Present | None = None
+        self.subscribers: set[str] = set()
+        self.loading: asyncio.Task[None] | None = None
+        self.has_stirred: bool = False
+        self._pause = 0.0
+        self._speaks_at = float("inf")
+
+    @property
+    def position(self) -> Position | None:
+        """Where the topic stands; ``None`` if it is volatile."""
+        return None if self.feed is None else self.feed.position
+
+    def announcement(self, now: float) -> str | None:
+        """Return the frame that says where the topic stands, if it is time to.
+
+        A client that lost the last frames cannot know, so it is told when nothing more comes, at
+        growing intervals.
+        """
+        if self.has_stirred:
+            self.has_stirred = False
+            self._pause = FIRST_PAUSE
+            self._speaks_at = now + FIRST_PAUSE
+        if now < self._speaks_at:
+            return None
+        self._pause *= 2
+        self._speaks_at = now + self._pause if self._pause <= LAST_PAUSE else float("inf")
+        return self.standing()
+
+    def standing(self) -> str | None:
+        """Return the frame that says where the topic stands; ``None`` if it stands nowhere."""
+        frame: dict[str, object] = {"type": "position", "topic": self.name}
+        if self.position is not None:
+            frame["position"] = str(self.position)
+        if self.present is not None:
+            frame["presence"] = self.present.version
+        return protocol.encode(frame) if len(frame) > 2 else None
+
+
+def frame_of(text: str) -> Broadcast:
+    """Return what every connection may share."""
+    return Broadcast({"type": "websocket.send", "text": text})

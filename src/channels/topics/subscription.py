@@ -1,0 +1,231 @@
+"""One topic of one connection: its requests, one at a time and in order.
+
+Requests of different topics run side by side, each in a task that lives while there are some, so
+that a topic which is slow to authorize or to answer holds up only itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from channels.db import database_sync_to_async
+from channels.exceptions import LayerUnavailableError
+from channels.history.position import Position
+from channels.history.recovery import Recovery
+from channels.topics import protocol
+from channels.topics.calls import CallError, encode_data
+from channels.topics.engine import Connected, Engine
+from channels.topics.open_topic import OpenTopic
+from channels.topics.protocol import Call, FrameError, Request, Subscribe
+from channels.topics.topic import Topic
+
+logger: logging.Logger = logging.getLogger("django.channels.topics")
+
+
+class Subscription:
+    """What one connection has to do with one topic.
+
+    Args:
+        connection: Whose.
+        engine: The topics of this process.
+        topic: The instance that serves it.
+        ended: Called with this when nothing is left to do.
+
+    Attributes:
+        topic: The instance that serves it.
+        opened: The topic in this process, while subscribed.
+    """
+
+    __slots__ = ("_connection", "_ended", "_engine", "_requests", "_task", "opened", "topic")
+
+    def __init__(
+        self,
+        connection: Connected,
+        engine: Engine,
+        topic: Topic,
+        *,
+        ended: Callable[[Subscription], None],
+    ) -> None:
+        self.topic: Topic = topic
+        self.opened: OpenTopic | None = None
+        self._connection = connection
+        self._engine = engine
+        self._ended = ended
+        self._requests: deque[Request] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether requests are being worked on."""
+        return self._task is not None
+
+    def ask(self, request: Request) -> None:
+        """Do what is asked, after what was asked before.
+
+        Raises:
+            FrameError: As many as may wait are waiting.
+        """
+        if len(self._requests) >= self.topic.max_calls:
+            raise FrameError(
+                "too_many_calls",
+                f"at most {self.topic.max_calls} requests of one topic may wait",
+                id=request.id,
+                topic=request.topic,
+            )
+        self._requests.append(request)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work())
+
+    def end(self) -> None:
+        """Drop what is being done, and leave; the client may come back."""
+        self._requests.clear()
+        if self._task is not None:
+            self._task.cancel()
+        if self.topic.presence:
+            self._engine.attendance.lose(self.topic, self._connection.channel)
+        self._leave()
+
+    async def _work(self) -> None:
+        try:
+            while self._requests:
+                await self._answer(self._requests.popleft())
+        finally:
+            self._task = None
+            if self.opened is None:
+                self._ended(self)
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            match request:
+                case Subscribe():
+                    await self._subscribe(request)
+                case Call():
+                    await self._call(request)
+                case _:
+                    await self._unsubscribe(request.id)
+        except FrameError as refusal:
+            await self._refuse(request, refusal.code, refusal.message)
+        except LayerUnavailableError as error:
+            logger.warning("%s cannot be served now: %s", self.topic.name, error)
+            await self._refuse(request, "unavailable", "the broker cannot be reached; try again")
+        except Exception:
+            logger.exception("%s failed", type(self.topic).__name__)
+            await self._refuse(request, "failed", "the server failed")
+        finally:
+            await self._connection.clean_up()
+
+    async def _refuse(self, request: Request, code: str, message: str) -> None:
+        refusal = FrameError(code, message, id=request.id, topic=request.topic)
+        await self._connection.send(protocol.error(refusal))
+
+    # Subscribing
+
+    async def _subscribe(self, request: Subscribe) -> None:
+        position = protocol.parse_position(request)
+        topic, engine = self.topic, self._engine
+        if not await self._run(topic.authorize):
+            raise FrameError("denied", "you may not subscribe to this topic")
+        opened = await engine.open(topic.name, type(topic))
+        if self.opened is not None:
+            engine.leave(self.opened, self._connection.channel)
+        if topic.presence:
+            shown = encode_data(await self._run(topic.shown))
+            await engine.attendance.enter(topic, self._connection.channel, shown)
+        self.opened = opened
+        recovery = self._recover(opened, request, position)
+        await self._connection.send(self._subscribed(opened, request, recovery))
+        # What has come while that was being sent follows it, before what comes from now on.
+        while opened.feed is not None and opened.position != recovery.position:
+            recovery = opened.feed.since(recovery.position)
+            await self._send_following(recovery)
+        engine.join(opened, self._connection.channel)
+
+    def _recover(
+        self, opened: OpenTopic, request: Subscribe, position: Position | None
+    ) -> Recovery:
+        feed, now = opened.feed, time.monotonic()
+        if feed is None or feed.position is None:
+            return Recovery(None, [])  # type: ignore[arg-type] # a volatile topic has no position
+        if position is not None:
+            recovery = feed.since(position)
+            if recovery.gap is None:
+                return recovery
+            latest = feed.latest(request.recent, now)
+            return Recovery(feed.position, latest, recovery.gap)
+        return Recovery(feed.position, feed.latest(request.recent, now))
+
+    def _subscribed(self, opened: OpenTopic, request: Subscribe, recovery: Recovery) -> str:
+        presence = None
+        if opened.present is not None:
+            presence = protocol.members(opened.present.version, opened.present.members)
+        return protocol.subscribed(
+            request.id,
+            opened.name,
+            [protocol.item(each, self._connection.client) for each in recovery.publications],
+            position=recovery.position if opened.feed is not None else None,
+            gap=None if recovery.gap is None else recovery.gap.value,
+            recovered=request.position is not None and recovery.gap is None,
+            presence=presence,
+        )
+
+    async def _send_following(self, recovery: Recovery) -> None:
+        name = self.topic.name
+        if recovery.gap is not None:
+            frame = {"type": "gap", "topic": name, "position": str(recovery.position)}
+            await self._connection.send(protocol.encode({**frame, "reason": recovery.gap.value}))
+            return
+        for each in recovery.publications:
+            await self._connection.send(protocol.one(name, each, self._connection.client))
+
+    async def _unsubscribe(self, request_id: int) -> None:
+        if self.opened is None:
+            raise FrameError("not_subscribed", "you are not subscribed to this topic")
+        if self.topic.presence:
+            self._engine.attendance.leave(self.topic, self._connection.channel)
+        self._leave()
+        frame = {"type": "unsubscribed", "id": request_id, "topic": self.topic.name}
+        await self._connection.send(protocol.encode(frame))
+
+    def _leave(self) -> None:
+        if self.opened is not None:
+            self._engine.leave(self.opened, self._connection.channel)
+            self.opened = None
+
+    # Calls
+
+    async def _call(self, request: Call) -> None:
+        if self.opened is None:
+            raise FrameError("not_subscribed", "subscribe to the topic before you call it")
+        topic = self.topic
+        accepted = topic.calls.get(request.name)
+        if accepted is None:
+            known = ", ".join(sorted(topic.calls)) or "none"
+            raise FrameError("unknown_call", f"no call {request.name!r}; expected one of: {known}")
+        try:
+            arguments = accepted.decode(request.data)
+        except msgspec.DecodeError as error:
+            raise FrameError("invalid_data", str(error)) from error
+        limit = min(request.timeout or topic.call_timeout, topic.call_timeout)
+        try:
+            async with asyncio.timeout(limit):
+                result = await self._run(getattr(topic, request.name), **arguments)
+        except TimeoutError as error:
+            raise FrameError("timeout", f"no answer within {limit:g} s") from error
+        except CallError as error:
+            raise FrameError(error.code, error.message) from error
+        await self._connection.send(protocol.reply(request.id, encode_data(result)))
+
+    async def _run(self, method: Callable[..., Any], **arguments: Any) -> Any:
+        """Run a method of the topic, a plain function in a thread."""
+        if inspect.iscoroutinefunction(method):
+            return await method(**arguments)
+        outcome = await database_sync_to_async(method)(**arguments)
+        return await outcome if inspect.isawaitable(outcome) else outcome

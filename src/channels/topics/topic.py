@@ -1,0 +1,174 @@
+"""What people subclass: one class for each kind of topics, as one path for each kind of pages."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Awaitable
+from typing import Any, ClassVar
+
+from channels._core.outbox import SlowConsumer
+from channels.exceptions import UnknownTopicError
+from channels.history.broker import Retention
+from channels.topics.calls import Accepted, accepted_by
+from channels.topics.pattern import Pattern, is_name
+from channels.typing import Scope
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Volatile:
+    """Whoever is subscribed gets it now; what is missed is missed."""
+
+    retention: ClassVar[None] = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reliable:
+    """What was published is numbered and kept, so that clients catch up.
+
+    Whatever bound is reached first holds; a client whose position is older is told so.
+
+    Args:
+        history: Most publications kept of one topic.
+        ttl: Seconds for which they are kept.
+        max_bytes: Most bytes kept of one topic.
+
+    Raises:
+        ValueError: A bound is not above 0.
+    """
+
+    history: int = 100
+    ttl: float = 86_400.0
+    max_bytes: int = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for name in ("history", "ttl", "max_bytes"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"Reliable({name}={getattr(self, name)!r}): expected above 0")
+
+    @property
+    def retention(self) -> Retention:
+        """The bounds, as brokers know them."""
+        return Retention(self.history, self.max_bytes, self.ttl)
+
+
+class Topic:
+    """One subscription of one connection to one topic.
+
+    ::
+
+        class Room(Topic, pattern="room.<int:pk>"):
+            delivery = Reliable(history=200)
+            presence = True
+            pk: int
+
+            async def authorize(self) -> bool:
+                return await self.user.rooms.filter(pk=self.pk).aexists()
+
+            @call
+            async def say(self, text: str) -> None:
+                await self.apublish({"text": text, "by": self.user.username})
+
+    The parts of the pattern become attributes. Methods may be sync, and then run in a thread.
+
+    Args:
+        name: Of the topic.
+        parts: Of its pattern.
+        scope: Of the connection.
+        user: Who is connected.
+        connection: The client's id, which a publication may exclude.
+
+    Attributes:
+        delivery: ``Volatile()`` or ``Reliable(...)``.
+        slow_consumer: What becomes of publications for a client that reads too slowly; in a
+            reliable topic, it recovers what was dropped.
+        presence: Whether clients see who is there.
+        presence_grace: Seconds for which a member whose connection was lost is still there.
+        call_timeout: Most seconds that a call may take.
+        max_calls: Most calls of one connection that may wait.
+    """
+
+    pattern: ClassVar[Pattern]
+    calls: ClassVar[dict[str, Accepted]] = {}
+    delivery: ClassVar[Volatile | Reliable] = Volatile()
+    slow_consumer: ClassVar[SlowConsumer | str] = SlowConsumer.DROP_NEWEST
+    presence: ClassVar[bool] = False
+    presence_grace: ClassVar[float] = 5.0
+    call_timeout: ClassVar[float] = 30.0
+    max_calls: ClassVar[int] = 16
+
+    name: str
+    scope: Scope
+    user: Any
+    connection: str
+
+    def __init_subclass__(cls, *, pattern: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.calls = accepted_by(cls)
+        cls.slow_consumer = SlowConsumer(cls.slow_consumer)
+        if pattern is not None:
+            cls.pattern = Pattern(pattern)
+            for name in cls.pattern.names:
+                if hasattr(cls, name) or name in Topic.__annotations__:
+                    raise TypeError(f"{cls.__name__}: a topic has an attribute {name!r} already")
+            _classes[cls.pattern.text] = cls
+            _find.cache_clear()
+
+    def __init__(
+        self, name: str, parts: dict[str, Any], *, scope: Scope, user: Any, connection: str
+    ) -> None:
+        self.name = name
+        self.scope = scope
+        self.user = user
+        self.connection = connection
+        for part, value in parts.items():
+            setattr(self, part, value)
+
+    @classmethod
+    def topic_name(cls, **parts: Any) -> str:
+        """Return the name of the topic with these parts of the pattern."""
+        return cls.pattern.name(**parts)
+
+    def authorize(self) -> bool | Awaitable[bool]:
+        """Return whether the user may subscribe; nobody may until this is overridden."""
+        return False
+
+    def member(self) -> str:
+        """Return who this is in presence: the user's key, else the connection."""
+        key = getattr(self.user, "pk", None)
+        return f"anonymous:{self.connection}" if key is None else str(key)
+
+    def shown(self) -> Any | Awaitable[Any]:
+        """Return what presence shows of the member: anything that JSON can hold."""
+        return {"name": self.user.get_username()} if self.user is not None else {}
+
+
+def find(name: object) -> tuple[type[Topic], dict[str, Any]]:
+    """Return the class of a topic, and the parts of its name. O(1) for names in use.
+
+    Raises:
+        UnknownTopicError: No class has it.
+    """
+    found = _find(name) if isinstance(name, str) else None
+    if found is None:
+        raise UnknownTopicError(name, sorted(_classes))
+    return found
+
+
+def has_topics() -> bool:
+    """Return whether the site has any topic class."""
+    return bool(_classes)
+
+
+_classes: dict[str, type[Topic]] = {}
+"""By the text of the pattern: a module that is loaded again puts its classes in place."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _find(name: str) -> tuple[type[Topic], dict[str, Any]] | None:
+    if is_name(name):
+        for cls in _classes.values():
+            parts = cls.pattern.match(name)
+            if parts is not None:
+                return cls, parts
+    return None
