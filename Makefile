@@ -1,6 +1,6 @@
 # The only door. A recipe is one line; anything longer is a script in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick lint fix compat matrix bench soak faults brokers conformance fuzz docs dist lock
+.PHONY: help setup demo test quick client lint fix compat matrix bench soak faults brokers conformance fuzz docs dist lock
 PYTHON ?= python3
 PROJECT := pyproject.toml tools/setup.sh requirements/build.txt
 
@@ -17,6 +17,9 @@ test: .venv/.dev ## every test, after all set-up
 
 quick: .venv/.dev ## unit and contract tests, no services
 	@tools/quick.sh $(ARGS)
+
+client: ## build and test the browser client
+	@tools/client.sh
 
 lint: .venv/.dev ## formatting, rules, types, imports, sizes
 	@tools/lint.sh

@@ -6,6 +6,7 @@ import { build } from "esbuild";
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
 const common = {
+  absWorkingDir: here("."),
   bundle: true,
   target: "es2022",
   charset: "utf8",

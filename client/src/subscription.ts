@@ -170,9 +170,9 @@ export class Subscription<Data = unknown, Shown = unknown> extends Emitter<
     this.#stop = after(seconds, () => this.ask(this.#host.freshId()));
   }
 
-  #show(change: Change): void {
-    apply(this.members as Map<string, unknown>, change);
-    this.emit("presence", change as SubscriptionEvents<Data, Shown>["presence"]);
+  #show({ joined, left }: Change): void {
+    apply(this.members as Map<string, unknown>, { joined, left });
+    this.emit("presence", { joined: joined as Readonly<Record<string, Shown>>, left });
   }
 
   #finish(): void {

@@ -699,9 +699,9 @@ var Subscription = class extends Emitter {
     this.#stop();
     this.#stop = after(seconds, () => this.ask(this.#host.freshId()));
   }
-  #show(change) {
-    apply(this.members, change);
-    this.emit("presence", change);
+  #show({ joined, left }) {
+    apply(this.members, { joined, left });
+    this.emit("presence", { joined, left });
   }
   #finish() {
     this.#stop();
