@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { type Client, type ConnectOptions, connect } from "../src/index.js";
-import { type Peer, pause, Server, until } from "./server.js";
+import { became, type Peer, pause, Server, until } from "./server.js";
 
 const SOON = { base: 0.02, cap: 0.05 };
 const LATER = { base: 600, cap: 600 };
@@ -337,7 +337,7 @@ test("a call that cannot go out in time was not sent", async (context) => {
 test("a call is refused while there is no connection", async (context) => {
   const { client, room, peer } = await subscribed(context, { backoff: LATER });
   peer.socket.terminate();
-  await until(() => client.state === "waiting");
+  await became(client, "waiting");
 
   await assert.rejects(room.call("say"), code("offline"));
 });
@@ -361,7 +361,7 @@ test("a call that is queued goes out once there is a connection, in order", asyn
     backoff: { base: 0.2, cap: 0.2 },
   });
   peer.socket.terminate();
-  await until(() => client.state === "waiting");
+  await became(client, "waiting");
 
   const data = { n: 1 };
   const answers = Promise.all([
@@ -383,7 +383,7 @@ test("a call that is queued goes out once there is a connection, in order", asyn
 test("the queue is bounded", async (context) => {
   const { client, room, peer } = await subscribed(context, { backoff: LATER, maxCalls: 2 });
   peer.socket.terminate();
-  await until(() => client.state === "waiting");
+  await became(client, "waiting");
 
   const kept = [1, 2].map((n) => room.call("say", n, { queue: true }));
   await assert.rejects(room.call("say", 3, { queue: true }), code("too_many_calls"));
@@ -405,7 +405,7 @@ test("a call that the server would not take is not sent", async (context) => {
 test("calls that wait are given up with their subscription", async (context) => {
   const { room, client, peer } = await subscribed(context, { backoff: LATER });
   peer.socket.terminate();
-  await until(() => client.state === "waiting");
+  await became(client, "waiting");
 
   const answer = room.call("say", 1, { queue: true });
   room.unsubscribe();
@@ -591,7 +591,7 @@ test("a client that is closed stays away, whatever it was doing", async (context
   await peer.greet();
   await until(() => client.state === "open");
   peer.socket.terminate();
-  await until(() => client.state === "waiting");
+  await became(client, "waiting");
   client.close();
   await pause(0.1);
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { connect } from "../src/index.js";
 import { goOnline, show } from "./browser.js";
-import { pause, Server, until } from "./server.js";
+import { became, pause, Server, until } from "./server.js";
 
 async function setUp(context: TestContext, backoff: { base: number; cap: number }) {
   const server = await Server.start();
@@ -22,7 +22,7 @@ const LATER = { base: 600, cap: 600 };
 test("a client that waits comes back at once when the page is online", async (context) => {
   const { server, client, peer } = await setUp(context, LATER);
   peer.socket.terminate();
-  await until(() => client.state === "waiting");
+  await became(client, "waiting");
 
   goOnline();
 
@@ -32,7 +32,7 @@ test("a client that waits comes back at once when the page is online", async (co
 test("a client that waits comes back when the page is shown, not when it is hidden", async (context) => {
   const { server, client, peer } = await setUp(context, LATER);
   peer.socket.terminate();
-  await until(() => client.state === "waiting");
+  await became(client, "waiting");
 
   show("hidden");
   await pause(0.05);
@@ -46,7 +46,7 @@ test("not before the server wants to see it", async (context) => {
   const { server, client, peer } = await setUp(context, LATER);
   const start = performance.now();
   peer.send({ type: "goodbye", code: "restart", message: "", reconnect: true, after: 0.3 });
-  await until(() => client.state === "waiting");
+  await became(client, "waiting");
 
   goOnline();
   await server.peer();

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { WebSocket, WebSocketServer } from "ws";
+import type { Client, ConnectionState } from "../src/index.js";
 
 export type Frame = { type: string; [member: string]: unknown };
 
@@ -118,4 +119,15 @@ export function pause(seconds: number): Promise<void> {
 /** Until it is so. */
 export async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await pause(0.005);
+}
+
+/** Until the client enters that state, however soon it leaves it. */
+export function became(client: Client, wanted: ConnectionState): Promise<void> {
+  return new Promise((done) => {
+    const stop = client.on("state", ({ state }) => {
+      if (state !== wanted) return;
+      stop();
+      done();
+    });
+  });
 }
