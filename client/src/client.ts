@@ -79,7 +79,7 @@ export class Client extends Emitter<ClientEvents> {
     return subscription as Subscription<Data, Shown>;
   }
 
-  /** Connect, after it was closed; every topic goes on from its position. */
+  /** Connect, after it was closed, or now instead of later; every topic goes on from its position. */
   connect(): void {
     this.#connection.connect();
   }

@@ -98,6 +98,7 @@ export class Connection {
   }
 
   connect(): void {
+    if (this.state === "waiting") this.#wake();
     if (this.state !== "closed") return;
     this.#forgetPage = watchPage(() => this.#wake());
     this.#attempt = this.#failedSockets = 0;
@@ -187,7 +188,7 @@ export class Connection {
 
   #greeted(hello: Hello): void {
     this.#openedAt = now();
-    this.#silence = 2 * hello.ping;
+    this.#silence = 2 * (hello.ping || Number.POSITIVE_INFINITY);
     this.maxBytes = hello.max_bytes;
     this.#watchSilence(this.#silence);
     this.#renewBefore(hello.expires);

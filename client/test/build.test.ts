@@ -6,6 +6,7 @@ import { type TestContext, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { runInNewContext } from "node:vm";
 import { gzipSync } from "node:zlib";
+import { transform } from "esbuild";
 
 const STATIC = "../src/channels/static/channels";
 const MAX_BYTES = 10_000;
@@ -60,3 +61,12 @@ test("the lock file names no registry", () => {
 
   assert.doesNotMatch(lock, /"resolved"|registry/);
 });
+
+for (const page of ["README.md", "../docs/howto/client.md"]) {
+  test(`the scripts of ${page} are scripts`, async () => {
+    const blocks = [...readFileSync(page, "utf8").matchAll(/^```js\n(.*?)^```/gms)];
+
+    assert.ok(blocks.length > 0);
+    for (const [, script] of blocks) await transform(script as string, { format: "esm" });
+  });
+}

@@ -604,6 +604,16 @@ test("a client that is closed stays away, whatever it was doing", async (context
   ]);
 });
 
+test("a client that waits comes back when it is told to", async (context) => {
+  const { server, client, peer } = await subscribed(context, { backoff: LATER });
+  peer.socket.terminate();
+  await became(client, "waiting");
+
+  client.connect();
+
+  await come(server);
+});
+
 test("a handler that closes the client while it waits is obeyed", async (context) => {
   const { client, peer } = await subscribed(context);
   client.on("state", ({ state }) => state === "waiting" && client.close());

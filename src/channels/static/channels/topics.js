@@ -251,6 +251,7 @@ var Connection = class {
     return this.#lastId;
   }
   connect() {
+    if (this.state === "waiting") this.#wake();
     if (this.state !== "closed") return;
     this.#forgetPage = watchPage(() => this.#wake());
     this.#attempt = this.#failedSockets = 0;
@@ -330,7 +331,7 @@ var Connection = class {
   }
   #greeted(hello) {
     this.#openedAt = now();
-    this.#silence = 2 * hello.ping;
+    this.#silence = 2 * (hello.ping || Number.POSITIVE_INFINITY);
     this.maxBytes = hello.max_bytes;
     this.#watchSilence(this.#silence);
     this.#renewBefore(hello.expires);
@@ -767,7 +768,7 @@ var Client = class extends Emitter {
     const subscription = found ?? this.#subscribe(topic, options);
     return subscription;
   }
-  /** Connect, after it was closed; every topic goes on from its position. */
+  /** Connect, after it was closed, or now instead of later; every topic goes on from its position. */
   connect() {
     this.#connection.connect();
   }
