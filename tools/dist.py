@@ -37,6 +37,9 @@ NEEDED: Final = (
     "channels/management/commands/__init__.py",
     "channels/management/commands/runserver.py",
     "channels/management/commands/runworker.py",
+    "channels/static/channels/topics.js",
+    "channels/static/channels/topics.min.js",
+    "channels/static/channels/topics.module.min.js",
 )
 
 
