@@ -109,6 +109,13 @@ class Shard:
         """Whether its server is the master of a slot."""
         return self._cluster is not None
 
+    @property
+    def database(self) -> int:
+        """Number of the server's database."""
+        if self._pool is None:
+            return 0
+        return int(self._pool().connection_kwargs.get("db") or 0)
+
     async def close(self) -> None:
         """Stop looking for its server, on the running loop."""
         if self._cluster is not None:

@@ -33,12 +33,14 @@ class Keys:
     Args:
         prefix: Of the layer, so that several may share a server.
         tag: Of the shard.
+        database: Of the shard. Keys are in it; what is published is heard in all of them.
     """
 
-    __slots__ = ("_base", "inbox", "node", "tag")
+    __slots__ = ("_base", "_channels", "inbox", "node", "tag")
 
-    def __init__(self, prefix: str, tag: str) -> None:
+    def __init__(self, prefix: str, tag: str, database: int = 0) -> None:
         self.tag = tag
+        self._channels = f"{prefix}:{{{tag}}}:{database}:"
         self._base = f"{prefix}:{{{tag}}}:"
         self.inbox: str = f"{self._base}inbox:"
         """Before a node's id: the stream of what waits for it."""
@@ -64,6 +66,46 @@ class Keys:
     def pulled(self, sender: str) -> str:
         """What a sender took out of a queue last, should the answer get lost."""
         return f"{self._base}pulled:{sender}"
+
+    def history(self, topic: str) -> str:
+        """Stream: the publications of ``topic`` that are kept."""
+        return f"{self._base}history:{topic}"
+
+    def position(self, topic: str) -> str:
+        """Hash: where ``topic`` stands."""
+        return f"{self._base}position:{topic}"
+
+    def published(self, topic: str, publication: str) -> str:
+        """The position that a publication of ``topic`` got."""
+        return f"{self._base}published:{topic}:{publication}"
+
+    def members(self, topic: str) -> str:
+        """Hash: who is in ``topic``."""
+        return f"{self._base}members:{topic}"
+
+    def leases(self, topic: str) -> str:
+        """Sorted set: the nodes that have members in ``topic``, and until when they count."""
+        return f"{self._base}leases:{topic}"
+
+    def version(self, topic: str) -> str:
+        """The number of the latest change of who is in ``topic``."""
+        return f"{self._base}version:{topic}"
+
+    def here(self, topic: str) -> str:
+        """Before a node's id: hash of its connections in ``topic``."""
+        return f"{self._base}here:{topic}:"
+
+    def topic(self, topic: str) -> str:
+        """Channel of Redis: what happens in ``topic``."""
+        return f"{self._channels}topic:{topic}"
+
+    def signals(self) -> str:
+        """Channel of Redis: what every process is told."""
+        return f"{self._channels}signals"
+
+    def echo(self, node: str) -> str:
+        """Channel of Redis: what a node tells itself."""
+        return f"{self._channels}echo:{node}"
 
     def everything(self) -> str:
         """Pattern of all keys of this layer on this shard."""

@@ -5,40 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from channels import telemetry
+from channels.history.broker import Listener
 from channels.layers.brokered import BrokeredChannelLayer, Registrations
 from channels.layers.inbox import Inbox
 from channels.typing import Message
 from channels_redis._connection import Client, Pool, Shard, client_of, shards
+from channels_redis._health import ShardHealth
 from channels_redis._homes import Homes, Resident
-from channels_redis._lifeline import Lifeline
+from channels_redis._keys import Keys
+from channels_redis._sealing import Seal
+from channels_redis.serializers import Key
+from channels_redis.topics import RedisTopicBroker
 from channels_redis.utils import _consistent_hash, create_pool, decode_hosts
-
-
-class ShardHealth(NamedTuple):
-    """State of one connection.
-
-    Attributes:
-        shard: Name of the shard.
-        role: ``"calls"`` or ``"reading"``.
-        is_connected: Whether it is there, as far as is known.
-        address: Where its server is, or ``None``.
-        away_for: Seconds since it broke, or 0.
-    """
-
-    shard: str
-    role: str
-    is_connected: bool
-    address: str | None
-    away_for: float
-
-    @classmethod
-    def of(cls, role: str, line: Lifeline) -> ShardHealth:
-        """Describe a connection."""
-        return cls(line.name, role, line.is_connected, line.address, line.away_for)
 
 
 class Residence(Resident, Protocol):
@@ -68,8 +50,11 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
         prefix: Of all names in Redis.
         serializer: Has ``serialize`` and ``deserialize``.
         timeout: Seconds within which Redis must answer a call, connecting again included.
+        encryption_keys: Encrypt what topics keep with the first, decrypt with any.
         **options: See ``BrokeredChannelLayer``.
     """
+
+    extensions: list[str] = ["groups", "flush", "topics"]  # noqa: RUF012 - plain by contract
 
     def __init__(
         self,
@@ -79,6 +64,7 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
         prefix: str,
         serializer: Any,
         timeout: float,
+        encryption_keys: Sequence[Key] | None,
         **options: Any,
     ) -> None:
         if not isinstance(prefix, str):
@@ -88,6 +74,8 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
         self.prefix = prefix
         self.timeout = timeout
         self._serializer = serializer
+        self._seal = Seal(encryption_keys)
+        self._brokers: set[RedisTopicBroker] = set()
         self._servers: list[Shard] = shards(self.hosts, lambda index: self.create_pool(index))
         self.ring_size: int = len(self._servers)
         self._take_identity()
@@ -113,6 +101,25 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
         """Return the message of these bytes."""
         return cast("Message", self._serializer.deserialize(message))
 
+    def topic_broker(self, listener: Listener) -> RedisTopicBroker:
+        """Return a new broker of topics for the running event loop. No I/O.
+
+        It is closed with the loop, or by ``close_pools``. A child process needs one of its own.
+        """
+        # Of its own, so that nothing that ends with it is of use to the layer.
+        servers = shards(self.hosts, lambda index: self.create_pool(index))
+        broker = RedisTopicBroker(
+            [(shard, Keys(self.prefix, shard.tag, shard.database)) for shard in servers],
+            shard_of=self.consistent_hash,
+            listener=listener,
+            seal=self._seal,
+            budget=self.timeout,
+            logger=self._logger,
+            left=self._brokers.discard,
+        )
+        self._brokers.add(broker)
+        return broker
+
     @property
     def _layers(self) -> dict[asyncio.AbstractEventLoop, R]:
         """The connections, by event loop, of the loops that have some."""
@@ -135,12 +142,19 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
         return _consistent_hash(value, self.ring_size)
 
     async def close_pools(self) -> None:
-        """Close every connection; the next call makes new ones."""
+        """Close every connection; the next call makes new ones.
+
+        Brokers of topics on this event loop are closed for good.
+        """
         await self._homes.close()
+        here = asyncio.get_running_loop()
+        for broker in [each for each in self._brokers if each.loop is here]:
+            await broker.close()
 
     def health(self) -> list[ShardHealth]:
         """Describe every connection of this process, for health checks. No I/O; in any thread."""
-        return [state for home in self._homes.homes for state in home.resident.health()]
+        homes = [state for home in self._homes.homes for state in home.resident.health()]
+        return [*homes, *(state for broker in tuple(self._brokers) for state in broker.health())]
 
     @abstractmethod
     def _new_residence(self) -> R:
@@ -173,6 +187,7 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
     def _begin_again(self) -> None:
         """Forget, in a child process, what its parent served."""
         self._start_hub()
+        self._brokers = set()
         self._take_identity()
 
     async def _join(self, group: str, channel: str) -> None:

@@ -73,6 +73,8 @@ class Lifeline:
         self._opened_at = 0.0
         self._unsteady = 0.0
         self._why: Exception | None = None
+        # Answers to the greeting of the latest connection.
+        self._greeted: list[Reply] = []
 
     @property
     def is_connected(self) -> bool:
@@ -173,8 +175,7 @@ class Lifeline:
         try:
             for command in self._greeting:
                 wire.write(pack(*command))
-            for _ in self._greeting:
-                _require_success(await answers.get())
+            self._greeted = [_require_success(await answers.get()) for _ in self._greeting]
         except BaseException:
             wire.close()
             raise
@@ -195,6 +196,7 @@ async def close_all(lines: Iterable[Lifeline]) -> None:
     await asyncio.sleep(0)
 
 
-def _require_success(answer: Reply | Exception) -> None:
+def _require_success(answer: Reply | Exception) -> Reply:
     if isinstance(answer, Exception):
         raise answer
+    return answer

@@ -50,7 +50,11 @@ WRONG_SERVER: Final = frozenset(
 
 
 class Stamp:
-    """Stands in a command for ``sender:number`` or, given a format, for the number within it."""
+    """Stands in a command for what is known when it is written.
+
+    Args:
+        form: May name the ``sender``, the ``number`` of the call, and the ``server``.
+    """
 
     __slots__ = ("form",)
 
@@ -60,6 +64,10 @@ class Stamp:
 
 STAMP: Final = Stamp()
 NUMBER: Final = Stamp("{number}")
+SERVER: Final = Stamp("{server}")
+"""Run id of the server that gets the command; of links that ask for it with ``ASK_SERVER``."""
+ASK_SERVER: Final[Command] = ("INFO", "server")
+"""Part of a greeting."""
 
 
 class Call:
@@ -111,6 +119,7 @@ class Link(Lifeline):
             open_connection, name=name, logger=logger, greeting=greeting, patience=patience
         )
         self.sender: str = secrets.token_hex(8)
+        self._server = ""
         self._budget = budget
         self._restored = restored
         self._numbers = itertools.count(1)
@@ -168,7 +177,7 @@ class Link(Lifeline):
         wire.write(
             pack(
                 *[
-                    word.form.format(sender=self.sender, number=number)
+                    word.form.format(sender=self.sender, number=number, server=self._server)
                     if type(word) is Stamp
                     else word
                     for word in call.command
@@ -194,6 +203,9 @@ class Link(Lifeline):
             self.break_off(ConnectionError(str(reply)))
 
     def _opened(self, wire: Wire) -> None:
+        if ASK_SERVER in self._greeting:
+            answer = self._greeted[self._greeting.index(ASK_SERVER)]
+            self._server = answer.partition(b"run_id:")[2].split()[0].decode()
         # Before the repeated calls: they may be answered by what this sends.
         if self._restored is not None:
             self._restored()

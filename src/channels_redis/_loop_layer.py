@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from channels.layers.brokered import Registrations
 from channels_redis._connection import RedisError, Shard
+from channels_redis._health import ShardHealth
 from channels_redis._keys import Keys
-from channels_redis._layer import ShardHealth
 from channels_redis._lifeline import close_all
 from channels_redis._node import BATCH, InboxReader, NodeOptions, ShardNode
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from channels.layers.brokered import Registrations
 from channels_redis._connection import RedisError, ResponseError, Shard
-from channels_redis._layer import ShardHealth
+from channels_redis._health import ShardHealth
 from channels_redis._lifeline import close_all
 from channels_redis._link import Link
 from channels_redis._subscriber import Arrived, Kinds, Subscriber

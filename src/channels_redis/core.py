@@ -86,6 +86,7 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
                 expiry=expiry,
             ),
             timeout=timeout,
+            encryption_keys=symmetric_encryption_keys,
             expiry=expiry,
             group_expiry=group_expiry,
             capacity=capacity,

@@ -78,6 +78,7 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
                 serializer_format, symmetric_encryption_keys=symmetric_encryption_keys
             ),
             timeout=timeout,
+            encryption_keys=symmetric_encryption_keys,
             expiry=expiry,
             group_expiry=group_expiry,
             capacity=capacity,
