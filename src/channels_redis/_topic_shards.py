@@ -16,14 +16,15 @@ from channels_redis._keys import Keys
 from channels_redis._lifeline import close_all
 from channels_redis._link import ASK_SERVER, Link
 from channels_redis._scripts import Script
-from channels_redis._subscriber import Subscriber
+from channels_redis._subscriber import Arrived, Subscriber
 from channels_redis._wire import Reply
 from channels_redis.exceptions import RedisUnavailableError
 
 GREETING: Final = (ASK_SERVER, *_scripts.LOAD_TOPICS)
 
-Arrived = Callable[[int, str, bytes], None]
-"""Takes a shard's index, a channel of Redis, and a payload."""
+ArrivedFrom = Callable[[int, str, bytes], "asyncio.Future[Any] | None"]
+"""Takes a shard's index, a channel of Redis, and a payload. Nothing more is read until what it
+returns is done."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class TopicShard:
         keys: Keys,
         options: Options,
         *,
-        arrived: Callable[[str, bytes], None],
+        arrived: Arrived,
         restored: Callable[[], None],
         sharding: Callable[[], Sharding],
     ) -> None:
@@ -158,11 +159,11 @@ class TopicShard:
             self._task = asyncio.create_task(self._echo.run())
         return self._subscriber
 
-    def _take(self, channel: str, payload: bytes) -> None:
+    def _take(self, channel: str, payload: bytes) -> asyncio.Future[Any] | None:
         if channel == self._echo_channel and self._echo is not None:
             self._echo.heard()
-        else:
-            self._arrived(channel, payload)
+            return None
+        return self._arrived(channel, payload)
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -186,7 +187,7 @@ class TopicShards:
         options: Options,
         *,
         shard_of: Callable[[str], int],
-        arrived: Arrived,
+        arrived: ArrivedFrom,
         restored: Callable[[], None],
     ) -> None:
         self.options = options
@@ -195,7 +196,7 @@ class TopicShards:
             in_cluster=shards[0][0].is_in_cluster, ask=lambda: self.all[0].link
         )
 
-        def arrived_from(index: int) -> Callable[[str, bytes], None]:
+        def arrived_from(index: int) -> Arrived:
             return lambda channel, payload: arrived(index, channel, payload)
 
         self.all: list[TopicShard] = [

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from channels import telemetry
 from channels.history.broker import Change, Listener, Present, Retention
@@ -167,33 +168,34 @@ class RedisTopicBroker:
         self._topics.clear()
         await self._home.move_out()
 
-    def _arrived(self, shard: int, channel: str, payload: bytes) -> None:
+    def _arrived(self, shard: int, channel: str, payload: bytes) -> asyncio.Future[Any] | None:
         try:
-            self._handle(channel, payload)
+            return self._handle(channel, payload)
         except EnvelopeError as error:
             self._reject(str(shard), error.reason, error)
         except Exception as error:
             # Whatever decryption raises: a wrong key, foreign bytes.
             self._reject(str(shard), "payload", error)
+        return None
 
-    def _handle(self, channel: str, payload: bytes) -> None:
+    def _handle(self, channel: str, payload: bytes) -> asyncio.Future[Any] | None:
         kind, rest = _pushes.unpack(payload)
+        topic = self._topics.get(channel)
         if kind is Kind.SIGNAL:
             self._listener.signalled(self._seal.open(rest))
-            return
-        topic = self._topics.get(channel)
-        if topic is None:
-            return  # on its way when it was said that nobody listens
-        if kind is Kind.PUBLICATION:
+        elif topic is None:
+            pass  # on its way when it was said that nobody listens
+        elif kind is Kind.PUBLICATION:
             position, sealed = _pushes.read_publication(rest)
             publication = Publication(position.offset, self._seal.open(sealed))
-            self._listener.arrived(topic, position.epoch, publication)
+            return self._listener.arrived(topic, position.epoch, publication)
         elif kind is Kind.VOLATILE:
-            self._listener.arrived(topic, "", Publication(0, self._seal.open(rest)))
+            return self._listener.arrived(topic, "", Publication(0, self._seal.open(rest)))
         else:
             raw = _pushes.read_change(rest)
             joined = {key: self._seal.open_marked(shown) for key, shown in raw.joined}
             self._listener.presence_changed(topic, Change(raw.version, joined, raw.left))
+        return None
 
     def _reject(self, shard: str, reason: str, error: Exception) -> None:
         self._logger.error("Skipped what came from Redis shard %s: %s (%r)", shard, reason, error)

@@ -36,8 +36,9 @@ from channels.testing.contract.delivery import DeliveryContract
 from channels.testing.contract.groups import GroupContract
 from channels.testing.contract.messages import MessageContract, NameContract
 from channels.testing.contract.threads import ThreadContract
+from channels.testing.contract.topics import TopicBrokerContract
 
-__all__ = ["AttachingLayerContract", "ChannelLayerContract"]
+__all__ = ["AttachingLayerContract", "ChannelLayerContract", "TopicBrokerContract"]
 
 
 class ChannelLayerContract(
