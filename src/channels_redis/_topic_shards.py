@@ -114,7 +114,9 @@ class TopicShard:
             RedisUnavailableError: Not in time.
         """
         kind = await self._sharding().find_out()
+        self._require_open()
         await confirmed(self._reader().subscribe(kind, channel), self._options.budget)
+        self._require_open()
 
     def unlisten(self, channel: str) -> None:
         """Listen to ``channel`` no more."""
@@ -138,7 +140,6 @@ class TopicShard:
 
     def _reader(self) -> Subscriber:
         if self._subscriber is None:
-            self._require_open()
             options = self._options
             self._subscriber = Subscriber(
                 self._shard.open,
