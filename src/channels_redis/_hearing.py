@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from channels_redis._connection import RedisError, ResponseError
 from channels_redis._link import Link
@@ -42,45 +42,28 @@ class Sharding:
 
 
 async def confirmed(confirmation: asyncio.Future[None], budget: float) -> None:
-    """Return when a subscription is confirmed, or was given up meanwhile.
+    """Return when a subscription is confirmed.
 
     Raises:
-        RedisUnavailableError: It is not within ``budget`` seconds.
+        RedisUnavailableError: It is not within ``budget`` seconds, or was given up meanwhile.
     """
     if not confirmation.done():
         await asyncio.wait([confirmation], timeout=budget)
-        if not confirmation.done():
-            raise RedisUnavailableError(f"Redis did not confirm a subscription within {budget:g} s")
+    if not confirmation.done():
+        raise RedisUnavailableError(f"Redis did not confirm a subscription within {budget:g} s")
+    if confirmation.cancelled():
+        raise RedisUnavailableError("the subscription was given up before it was confirmed")
 
 
 class Echo:
-    """Sends a process messages of its own, and mends a connection that does not bring them.
+    """Messages of a process to itself, by which it knows that it hears.
 
     Args:
-        subscriber: The connection that listens.
-        link: The one that sends.
-        topic: The topic, of this process alone.
-        find_kind: Returns the kind of the topic.
-        budget: Seconds within which Redis must confirm.
-        logger: Where faults are said.
+        topic: Theirs, of this process alone.
     """
 
-    def __init__(
-        self,
-        subscriber: Subscriber,
-        link: Link,
-        *,
-        topic: str,
-        find_kind: Callable[[], Awaitable[str]],
-        budget: float,
-        logger: logging.Logger,
-    ) -> None:
-        self._subscriber = subscriber
-        self._link = link
-        self._topic = topic
-        self._find_kind = find_kind
-        self._budget = budget
-        self._logger = logger
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
         self._loop = asyncio.get_running_loop()
         self._heard_at: float | None = None
 
@@ -88,22 +71,35 @@ class Echo:
         """Note that a message has come back."""
         self._heard_at = self._loop.time()
 
-    async def run(self) -> Any:
-        """Go on until cancelled."""
+    async def keep(
+        self,
+        subscriber: Subscriber,
+        link: Link,
+        *,
+        sharding: Sharding,
+        budget: float,
+        logger: logging.Logger,
+    ) -> None:
+        """Send them until cancelled, and mend a subscriber that does not bring them.
+
+        Args:
+            subscriber: The connection that listens.
+            link: The one that sends.
+            sharding: Of the servers.
+            budget: Seconds within which Redis must confirm.
+            logger: Where faults are said.
+        """
         while True:
             try:
-                kind = await self._find_kind()
-                await confirmed(self._subscriber.subscribe(kind, self._topic), self._budget)
+                kind = await sharding.find_out()
+                await confirmed(subscriber.subscribe(kind, self.topic), budget)
                 if self._heard_at is None:
                     self.heard()
-                await self._link.call(f"{kind}PUBLISH", self._topic, b"", repeatable=False)
+                await link.call(f"{kind}PUBLISH", self.topic, b"", repeatable=False)
             except RedisError as error:
-                self._logger.debug("No echo from Redis shard %s: %s", self._link.name, error)
+                logger.debug("No echo from Redis shard %s: %s", link.name, error)
             else:
-                self._look()
+                if self._heard_at is not None and self._loop.time() - self._heard_at > DEAF:
+                    self.heard()
+                    subscriber.break_off(TimeoutError(f"nothing arrived for {DEAF:g} s"))
             await asyncio.sleep(BEAT)
-
-    def _look(self) -> None:
-        if self._heard_at is not None and self._loop.time() - self._heard_at > DEAF:
-            self.heard()
-            self._subscriber.break_off(TimeoutError(f"nothing arrived for {DEAF:g} s"))

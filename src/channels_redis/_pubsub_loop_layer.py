@@ -6,20 +6,15 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from channels.layers.brokered import Registrations
-from channels_redis._connection import RedisError, ResponseError, Shard
+from channels_redis._connection import Shard
 from channels_redis._health import ShardHealth
+from channels_redis._hearing import Echo, Sharding, confirmed
 from channels_redis._lifeline import close_all
 from channels_redis._link import Link
 from channels_redis._subscriber import Arrived, Kinds, Subscriber
-from channels_redis.exceptions import RedisUnavailableError
-
-BEAT: Final = 5.0
-"""Seconds between two messages of a process to itself."""
-DEAF: Final = 3 * BEAT
-"""Seconds without one of these after which a connection that seems sound is given up."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,28 +91,33 @@ class RedisPubSubLoopLayer:
             for shard in layer.shards
         ]
         self._shards: list[RedisSingleShardConnection] = []
-        self._beats: list[asyncio.Task[None]] = []
-        self._heard: dict[int, float] = {}
+        self._echoes: list[asyncio.Task[None]] = []
         self._in_cluster = layer.shards[0].is_in_cluster
-        # Whether groups have sharded topics; unknown before the first use of a cluster.
-        self._is_sharded: bool | None = None if self._in_cluster else False
+        self._sharding = Sharding(in_cluster=self._in_cluster, ask=lambda: self._links[0])
 
     def listen(self) -> None:
         """Listen from now on."""
         if self._shards:
             return
         for index, shard in enumerate(self._layer.shards):
-            self._shards.append(
-                RedisSingleShardConnection(
-                    shard.open,
-                    name=shard.tag,
-                    logger=self._logger,
-                    arrived=self._arrived_from(index),
-                    restored=lambda: self._layer.changed(True),
-                    broke=lambda: self._layer.changed(False),
-                )
+            echo = Echo(self._tagged(index, f"{self._layer.topic_of('beat')}.{self._layer.node}"))
+            subscriber = RedisSingleShardConnection(
+                shard.open,
+                name=shard.tag,
+                logger=self._logger,
+                arrived=self._arrived_from(index, echo),
+                restored=lambda: self._layer.changed(True),
+                broke=lambda: self._layer.changed(False),
             )
-            self._beats.append(asyncio.create_task(self._beat(index)))
+            self._shards.append(subscriber)
+            keeping = echo.keep(
+                subscriber,
+                self._links[index],
+                sharding=self._sharding,
+                budget=self._layer.budget,
+                logger=self._logger,
+            )
+            self._echoes.append(asyncio.create_task(keeping))
 
     def health(self) -> list[ShardHealth]:
         """Describe every connection."""
@@ -128,9 +128,9 @@ class RedisPubSubLoopLayer:
 
     async def close(self) -> None:
         """Close every connection."""
-        for beat in self._beats:
-            beat.cancel()
-        await asyncio.gather(*self._beats, return_exceptions=True)
+        for echo in self._echoes:
+            echo.cancel()
+        await asyncio.gather(*self._echoes, return_exceptions=True)
         for shard in self._layer.shards:
             await shard.close()
         await close_all([*self._links, *self._shards])
@@ -142,21 +142,22 @@ class RedisPubSubLoopLayer:
 
     async def publish_to_group(self, topic: str, payload: bytes) -> None:
         """Send to a group's topic; likewise."""
-        is_sharded = self._is_sharded
-        if is_sharded is None:
-            is_sharded = await self._find_out()
+        kind = self._sharding.kind
+        if kind is None:
+            kind = await self._sharding.find_out()
         index = self._layer.shard_of(topic)
-        verb = "SPUBLISH" if is_sharded else "PUBLISH"
-        await self._links[index].call(verb, self._tagged(index, topic), payload, repeatable=False)
+        await self._links[index].call(
+            f"{kind}PUBLISH", self._tagged(index, topic), payload, repeatable=False
+        )
 
     async def require_pattern(self, index: int, pattern: str) -> None:
         """Return when every channel of a shard whose name fits ``pattern`` is listened to."""
-        await self._confirmed(self._shards[index].subscribe(Kinds.PATTERN, pattern))
+        await self._confirm(self._shards[index].subscribe(Kinds.PATTERN, pattern))
 
     async def require_channel(self, channel: str) -> None:
         """Return when a channel that is read in many processes is listened to here."""
         shard = self._shards[self._layer.shard_of(channel)]
-        await self._confirmed(shard.subscribe(Kinds.TOPIC, channel))
+        await self._confirm(shard.subscribe(Kinds.TOPIC, channel))
 
     def forget_channel(self, channel: str) -> None:
         """Listen to such a channel no more."""
@@ -166,77 +167,31 @@ class RedisPubSubLoopLayer:
         return asyncio.ensure_future(self._subscribe(group))
 
     async def _subscribe(self, group: str) -> None:
-        kind = await self._group_kind()
+        kind = await self._sharding.find_out()
         topic = self._layer.topic_of(group)
         index = self._layer.shard_of(topic)
-        await self._confirmed(self._shards[index].subscribe(kind, self._tagged(index, topic)))
+        await self._confirm(self._shards[index].subscribe(kind, self._tagged(index, topic)))
 
     def _unregister(self, group: str) -> None:
         topic = self._layer.topic_of(group)
         index = self._layer.shard_of(topic)
-        kind = Kinds.SHARDED if self._is_sharded else Kinds.TOPIC
+        kind = self._sharding.kind or Kinds.TOPIC
         self._shards[index].unsubscribe(kind, self._tagged(index, topic))
 
-    async def _group_kind(self) -> str:
-        is_sharded = self._is_sharded
-        if is_sharded is None:
-            is_sharded = await self._find_out()
-        return Kinds.SHARDED if is_sharded else Kinds.TOPIC
-
-    async def _find_out(self) -> bool:
-        """Ask a cluster whether it has sharded topics, as from Redis 7 on."""
-        try:
-            self._is_sharded = None not in await self._links[0].call("COMMAND", "INFO", "SPUBLISH")
-        except ResponseError:
-            self._is_sharded = False
-        return self._is_sharded
-
-    async def _confirmed(self, confirmation: asyncio.Future[None]) -> None:
-        if confirmation.done():
-            return
-        try:
-            async with asyncio.timeout(self._layer.budget):
-                await asyncio.shield(confirmation)
-        except TimeoutError as error:
-            raise RedisUnavailableError(
-                f"Redis did not confirm a subscription within {self._layer.budget:g} s"
-            ) from error
+    async def _confirm(self, confirmation: asyncio.Future[None]) -> None:
+        await confirmed(confirmation, self._layer.budget)
 
     def _tagged(self, index: int, topic: str) -> str:
         return f"{{{self._layer.shards[index].tag}}}{topic}" if self._in_cluster else topic
 
-    def _beat_topic(self, index: int) -> str:
-        return self._tagged(index, f"{self._layer.topic_of('beat')}.{self._layer.node}")
-
-    def _arrived_from(self, index: int) -> Arrived:
-        beat = self._beat_topic(index)
+    def _arrived_from(self, index: int, echo: Echo) -> Arrived:
         tag = len(self._tagged(index, ""))
-        loop = asyncio.get_running_loop()
         arrived = self._layer.arrived
 
         def take(topic: str, payload: bytes) -> asyncio.Future[Any] | None:
-            if topic == beat:
-                self._heard[index] = loop.time()
+            if topic == echo.topic:
+                echo.heard()
                 return None
             return arrived(index, topic[tag:] if topic.startswith("{") else topic, payload)
 
         return take
-
-    async def _beat(self, index: int) -> None:
-        """Send this process messages of its own, and mend a connection that does not bring them."""
-        topic, shard, link = self._beat_topic(index), self._shards[index], self._links[index]
-        kind = Kinds.TOPIC
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                kind = await self._group_kind()
-                await self._confirmed(shard.subscribe(kind, topic))
-                self._heard.setdefault(index, loop.time())
-                await link.call(f"{kind}PUBLISH", topic, b"", repeatable=False)
-            except RedisError as error:
-                self._logger.debug("No beat through Redis shard %s: %s", index, error)
-            else:
-                if loop.time() - self._heard[index] > DEAF:
-                    self._heard[index] = loop.time()
-                    shard.break_off(TimeoutError(f"nothing arrived for {DEAF:g} s"))
-            await asyncio.sleep(BEAT)

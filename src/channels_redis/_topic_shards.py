@@ -51,7 +51,7 @@ class TopicShard:
         options: Of the broker.
         arrived: Called with the channel and the payload of what is heard.
         restored: Called when, after a break, everything is listened to again.
-        find_kind: Returns the kind of subscription of the channels.
+        sharding: Of the servers.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class TopicShard:
         *,
         arrived: Arrived,
         restored: Callable[[], None],
-        sharding: Callable[[], Sharding],
+        sharding: Sharding,
     ) -> None:
         self.keys = keys
         self._shard = shard
@@ -72,9 +72,8 @@ class TopicShard:
         self._sharding = sharding
         self._link: Link | None = None
         self._subscriber: Subscriber | None = None
-        self._echo: Echo | None = None
-        self._echo_channel = keys.echo(options.node)
-        self._task: asyncio.Task[Any] | None = None
+        self._echo = Echo(keys.echo(options.node))
+        self._task: asyncio.Task[None] | None = None
         self._is_closed = False
 
     @property
@@ -113,14 +112,13 @@ class TopicShard:
         Raises:
             RedisUnavailableError: Not in time.
         """
-        kind = await self._sharding().find_out()
+        kind = await self._sharding.find_out()
         self._require_open()
         await confirmed(self._reader().subscribe(kind, channel), self._options.budget)
-        self._require_open()
 
     def unlisten(self, channel: str) -> None:
         """Listen to ``channel`` no more."""
-        kind = self._sharding().kind
+        kind = self._sharding.kind
         if self._subscriber is not None and kind is not None:
             self._subscriber.unsubscribe(kind, channel)
 
@@ -149,19 +147,18 @@ class TopicShard:
                 restored=self._restored,
                 broke=lambda: None,
             )
-            self._echo = Echo(
+            keeping = self._echo.keep(
                 self._subscriber,
                 self.link,
-                topic=self._echo_channel,
-                find_kind=self._sharding().find_out,
+                sharding=self._sharding,
                 budget=options.budget,
                 logger=options.logger,
             )
-            self._task = asyncio.create_task(self._echo.run())
+            self._task = asyncio.create_task(keeping)
         return self._subscriber
 
     def _take(self, channel: str, payload: bytes) -> asyncio.Future[Any] | None:
-        if channel == self._echo_channel and self._echo is not None:
+        if channel == self._echo.topic:
             self._echo.heard()
             return None
         return self._arrived(channel, payload)
@@ -207,7 +204,7 @@ class TopicShards:
                 options,
                 arrived=arrived_from(index),
                 restored=restored,
-                sharding=lambda: self._sharding,
+                sharding=self._sharding,
             )
             for index, (shard, keys) in enumerate(shards)
         ]

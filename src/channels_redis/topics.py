@@ -26,6 +26,7 @@ from channels_redis._presence import Presence
 from channels_redis._pushes import Kind
 from channels_redis._sealing import Seal
 from channels_redis._topic_shards import Options, TopicShards
+from channels_redis.exceptions import RedisUnavailableError
 
 __all__ = ["RedisTopicBroker"]
 
@@ -73,6 +74,7 @@ class RedisTopicBroker:
         self._presence = Presence(self._shards, seal)
         # Topics that are listened to, by their channels.
         self._topics: dict[str, str] = {}
+        self._is_closed = False
         self._signals = self._shards.all[0].keys.signals()
         self._home: Home[TopicShards] = Home(self._shards, lambda _: left(self))
 
@@ -121,9 +123,13 @@ class RedisTopicBroker:
         channel = shard.keys.topic(topic)
         self._topics[channel] = topic
         await first.listen(self._signals)
-        # Not any more, if that was said meanwhile.
-        if channel in self._topics:
-            await shard.listen(channel)
+        try:
+            # Not any more, if that was said meanwhile.
+            if channel in self._topics:
+                await shard.listen(channel)
+        except RedisUnavailableError:
+            if channel in self._topics or self._is_closed:
+                raise
 
     def unlisten(self, topic: str) -> None:
         """Hear of ``topic`` no more; see ``TopicBroker``."""
@@ -165,7 +171,7 @@ class RedisTopicBroker:
 
     async def close(self) -> None:
         """Close every connection, for good."""
-        self._topics.clear()
+        self._is_closed = True
         await self._home.move_out()
 
     def _arrived(self, shard: int, channel: str, payload: bytes) -> asyncio.Future[Any] | None:

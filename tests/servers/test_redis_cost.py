@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from channels_redis import _loop_layer, _pubsub_loop_layer
+from channels_redis import _hearing, _loop_layer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from tests.conftest import SLOW
@@ -109,7 +109,7 @@ def counting(engine_of: Callable[[str], Engine]) -> Any:
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     # Signs of life are not what is counted.
     monkeypatch.setattr(_loop_layer, "LONGEST_BEAT", 1000)
-    monkeypatch.setattr(_pubsub_loop_layer, "BEAT", 1000)
+    monkeypatch.setattr(_hearing, "BEAT", 1000)
     name: str = request.param
     return name
 
