@@ -7,6 +7,7 @@ docs/reference/redis-cost.md.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from channels.history.broker import Retention
+from channels.testing.contract.topics import Recorder
 from channels_redis import _hearing, _loop_layer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
@@ -171,3 +174,48 @@ async def test_cost_does_not_grow_with_the_members_and_is_what_the_document_says
     assert few == some == many
     row = f"| {backend} | {processes} | {few['join']} | {few['send']} | {few['leave']} |"
     assert row in re.sub(r" +", " ", DOCUMENT.read_text()), f"the document lacks {row}"
+
+
+async def test_topics_cost_what_the_document_says(
+    engine_of: Callable[[str], Engine], counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_hearing, "BEAT", 1000)
+    layer = RedisChannelLayer(engine_of("single").hosts, prefix="asgi-cost-topics")
+    broker = layer.topic_broker(Recorder())
+    kept = Retention(entries=10, max_bytes=10_000, ttl=60.0)
+    names = itertools.count()
+
+    def publish(retention: Retention | None) -> Any:
+        return broker.publish(
+            "topic", b"body", retention=retention, publication_id=str(next(names))
+        )
+
+    acts: dict[str, Callable[[], Any]] = {
+        "publish, volatile": lambda: publish(None),
+        "publish, reliable": lambda: publish(kept),
+        "read": lambda: broker.read("topic", 0),
+        "positions of 10 topics": lambda: broker.positions([f"topic.{n}" for n in range(10)]),
+        "listen": lambda: broker.listen("topic"),
+        "enter": lambda: broker.enter("topic", "2", "bob", shown="{}"),
+        "enter, a second tab": lambda: broker.enter("topic", "3", "bob", shown="{}"),
+        "leave, the last tab": lambda: broker.leave("topic", "1"),
+        "renew 10 topics": lambda: broker.renew(["topic", *map(str, range(9))], 60.0),
+        "present": lambda: broker.present("topic"),
+    }
+    try:
+        for _ in range(20):  # as many as are kept, and more
+            await publish(kept)
+        await broker.listen("another")
+        await broker.positions([f"topic.{n}" for n in range(10)])
+        await broker.enter("topic", "1", "ann", shown="{}")
+        await broker.enter("topic", "0", "eve", shown="{}")
+        await quiet(counting)
+        for name, act in acts.items():
+            counting.restart()
+            await act()
+            calls = sum(count for each, count in counting.calls().items() if each != "PING")
+            row = f"| {name} | {calls} |"
+            assert row in DOCUMENT.read_text(), f"the document lacks {row}"
+    finally:
+        await layer.flush()
+        await layer.close_pools()

@@ -4,7 +4,7 @@
 -- Returns {epoch, offset, epoch, offset ...}
 local answer = {}
 for i = 1, #KEYS, 2 do
-  local here = look(KEYS[i], KEYS[i + 1], ARGV[1], ARGV[2], tonumber(ARGV[3]))
-  answer[i], answer[i + 1] = here[1], string.format('%.0f', here[2])
+  local at = look(KEYS[i], KEYS[i + 1], ARGV[1], ARGV[2], tonumber(ARGV[3]))
+  answer[i], answer[i + 1] = at[1], string.format('%.0f', at[2])
 end
 return answer

@@ -6,27 +6,29 @@
 -- ARGV[9] how long a topic is kept at least (ms)  ARGV[10] PUBLISH or SPUBLISH  ARGV[11] channel
 -- ARGV[12] head of what is published
 -- Returns "epoch:offset".
-local here = stand(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
-local offset = string.format('%.0f', here[2] + 1)
-local position = here[1] .. ':' .. offset
+local at = stand(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
+local offset = string.format('%.0f', at[2] + 1)
+local position = at[1] .. ':' .. offset
 if not redis.call('SET', KEYS[3], position, 'PX', ARGV[8], 'NX') then
   return redis.call('GET', KEYS[3])
 end
-local now = now_ms()
-local size, entries, most, ttl = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-redis.call('XADD', KEYS[2], offset .. '-0', 't', now, 's', size, 'b', ARGV[3])
-local length, bytes, oldest = redis.call('XLEN', KEYS[2]), here[3] + size, here[4]
-if length == 1 then bytes, oldest = size, now end
-local kept = length
-while kept > 1 and (kept > entries or bytes > most or oldest + ttl <= now) do
-  -- The oldest, and the one that is the oldest then.
+local now, most, ttl = now_ms(), tonumber(ARGV[6]), tonumber(ARGV[7])
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[5], offset .. '-0', 't', now, 'c', at[4], 'b', ARGV[3])
+local total, base, oldest = at[4] + ARGV[4], at[5], at[6]
+-- What is known of the oldest may be of one that has been dropped: never too late, so look.
+while total - base > most or oldest + ttl <= now do
   local head = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 2)
-  redis.call('XDEL', KEYS[2], head[1][1])
-  kept, bytes, oldest = kept - 1, bytes - head[1][2][4], tonumber(head[2][2][2])
-  if kept == 1 then bytes = size end
+  local entry = head[1][2]
+  base, oldest = tonumber(entry[4]), tonumber(entry[2])
+  if not head[2] then break end
+  if total - base > most or oldest + ttl <= now then
+    redis.call('XDEL', KEYS[2], head[1][1])
+    entry = head[2][2]
+    base, oldest = tonumber(entry[4]), tonumber(entry[2])
+  end
+  if head[2][1] == offset .. '-0' then break end
 end
-redis.call('HSET', KEYS[1], 'epoch', here[1], 'offset', offset, 'bytes', bytes, 'oldest', oldest,
-  'ttl', ttl)
+write(KEYS[1], {at[1], offset, ttl, total, base, oldest})
 redis.call('PEXPIRE', KEYS[1], math.max(ttl, tonumber(ARGV[9])))
 redis.call('PEXPIRE', KEYS[2], ttl)
 redis.call(ARGV[10], ARGV[11], ARGV[12] .. position .. ' ' .. ARGV[3])

@@ -32,11 +32,29 @@ def test_all_names_of_a_shard_share_its_hash_tag_and_its_prefix() -> None:
         keys.pulled("me"),
         keys.inbox + "node",
         keys.node + "node",
+        keys.history("room"),
+        keys.position("room"),
+        keys.published("room", "id"),
+        keys.members("room"),
+        keys.leases("room"),
+        keys.version("room"),
+        keys.here("room") + "node",
+        keys.topic("room"),
+        keys.signals(),
+        keys.echo("node"),
     ]
 
     assert len(set(names)) == len(names)
     for name in names:
         assert name.startswith("site:{3.1}:")
+
+
+def test_channels_are_those_of_one_database() -> None:
+    one, other = Keys("site", "0", 1), Keys("site", "0", 2)
+
+    assert one.history("room") == other.history("room")
+    for name in (lambda keys: keys.topic("room"), Keys.signals, lambda keys: keys.echo("node")):
+        assert name(one) != name(other)
 
 
 def test_the_pattern_of_everything_fits_no_other_prefix() -> None:
