@@ -54,8 +54,6 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
         **options: See ``BrokeredChannelLayer``.
     """
 
-    extensions: list[str] = ["groups", "flush", "topics"]  # noqa: RUF012 - plain by contract
-
     def __init__(
         self,
         logger: logging.Logger,
