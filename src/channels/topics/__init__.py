@@ -4,6 +4,8 @@ from channels.topics.calls import CallError, call
 from channels.topics.consumer import TopicConsumer
 from channels.topics.presence import Presence
 from channels.topics.session import Identity, Limits, Refused
+from channels.topics.signing_out import adisconnect_user, disconnect_user
+from channels.topics.standing import aposition, position
 from channels.topics.topic import Reliable, Topic, Volatile
 
 __all__ = [
@@ -16,5 +18,9 @@ __all__ = [
     "Topic",
     "TopicConsumer",
     "Volatile",
+    "adisconnect_user",
+    "aposition",
     "call",
+    "disconnect_user",
+    "position",
 ]
