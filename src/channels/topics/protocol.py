@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from channels.exceptions import ChannelsError
 from channels.history.position import MAX_OFFSET, Position, Publication
@@ -32,8 +33,8 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_OFFSET)]
 class Hello(msgspec.Struct, tag="hello", frozen=True):
     """The first frame."""
 
-    client: Client | None = None
-    token: Token | None = None
+    client: Client | UnsetType = UNSET
+    token: Token | UnsetType = UNSET
 
 
 class Subscribe(msgspec.Struct, tag="subscribe", frozen=True):
@@ -41,7 +42,7 @@ class Subscribe(msgspec.Struct, tag="subscribe", frozen=True):
 
     id: Id
     topic: Name
-    position: str | None = None
+    position: str | UnsetType = UNSET
     recent: Count = 0
 
 
@@ -59,7 +60,7 @@ class Call(msgspec.Struct, tag="call", frozen=True):
     topic: Name
     name: Name
     data: msgspec.Raw = msgspec.Raw(b"{}")
-    timeout: Seconds | None = None
+    timeout: Seconds | UnsetType = UNSET
 
 
 class Refresh(msgspec.Struct, tag="token", frozen=True):
@@ -72,7 +73,7 @@ class Refresh(msgspec.Struct, tag="token", frozen=True):
 class Ping(msgspec.Struct, tag="ping", frozen=True):
     """Ask for a sign of life."""
 
-    id: Id | None = None
+    id: Id | UnsetType = UNSET
 
 
 Frame = Hello | Subscribe | Unsubscribe | Call | Refresh | Ping
@@ -121,7 +122,7 @@ def parse_position(request: Subscribe) -> Position | None:
     Raises:
         FrameError: It is none: ``invalid_frame``.
     """
-    if request.position is None:
+    if request.position is UNSET:
         return None
     try:
         return Position.parse(request.position)

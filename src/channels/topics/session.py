@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from channels import telemetry
 from channels.exceptions import ChannelsError, UnknownTopicError
@@ -198,7 +199,7 @@ class Session:
         if self._has_greeted:
             raise FrameError("invalid_frame", "hello is the first frame, and the only one")
         expires = None
-        if hello.token is not None:
+        if hello.token is not UNSET:
             try:
                 self.user, expires = await self._authenticate(hello.token)
             except Refused as refusal:
@@ -223,7 +224,7 @@ class Session:
             case Hello():
                 await self._greet(frame)
             case Ping():
-                answer = {"type": "pong"} if frame.id is None else {"type": "pong", "id": frame.id}
+                answer = {"type": "pong"} if frame.id is UNSET else {"type": "pong", "id": frame.id}
                 await self.send(protocol.encode(answer))
             case Refresh():
                 await self._refresh(frame)

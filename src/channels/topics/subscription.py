@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from channels.db import database_sync_to_async
 from channels.exceptions import LayerUnavailableError
@@ -172,7 +173,7 @@ class Subscription:
             [protocol.item(each, self._connection.client) for each in recovery.publications],
             position=recovery.position if opened.feed is not None else None,
             gap=None if recovery.gap is None else recovery.gap.value,
-            recovered=request.position is not None and recovery.gap is None,
+            recovered=request.position is not UNSET and recovery.gap is None,
             presence=presence,
         )
 
