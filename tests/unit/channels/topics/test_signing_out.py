@@ -1,0 +1,114 @@
+"""The connections of a user end with the user's session, or account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import login, logout
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.http import HttpRequest
+
+from channels.topics import adisconnect_user
+from channels.topics.revocation import check_users
+from channels.topics.site import here
+
+pytestmark = [
+    pytest.mark.usefixtures("fresh_layer", "room"),
+    pytest.mark.django_db(transaction=True),
+]
+
+
+async def new_user(name: str = "ann") -> User:
+    return await User.objects.acreate(username=name)
+
+
+async def require_end(client: Any) -> None:
+    goodbye = await client.receive()
+    assert goodbye == {
+        "type": "goodbye",
+        "code": "signed_out",
+        "message": "you are signed out",
+        "reconnect": False,
+    }
+    assert (await client.socket.receive_output())["code"] == 3401
+
+
+async def test_a_user_who_is_deactivated_loses_every_connection(join: Any) -> None:
+    ann, bob = await new_user(), await new_user("bob")
+    tabs, other = [await join(ann), await join(ann)], await join(bob)
+    for client in (*tabs, other):
+        await client.subscribe("room.7")
+
+    ann.is_active = False
+    await ann.asave()
+
+    for tab in tabs:
+        await require_end(tab)
+    assert await other.receives_nothing()
+
+
+async def test_a_user_who_is_deleted_loses_every_connection(join: Any) -> None:
+    ann = await new_user()
+    client = await join(ann)
+    await client.subscribe("room.7")
+
+    await User.objects.filter(pk=ann.pk).adelete()
+
+    await require_end(client)
+
+
+async def test_a_save_that_changes_nothing_of_that_ends_nothing(join: Any) -> None:
+    ann = await new_user()
+    client = await join(ann)
+    await client.subscribe("room.7")
+
+    ann.first_name = "Ann"
+    await ann.asave()
+
+    assert await client.receives_nothing()
+
+
+async def test_signing_out_ends_the_connections_of_that_session(join: Any) -> None:
+    ann = await new_user()
+    request = HttpRequest()
+    request.session = SessionStore()
+    await sync_to_async(login)(request, ann, "django.contrib.auth.backends.ModelBackend")
+    await sync_to_async(request.session.save)()
+    here_, elsewhere = await join(ann, session=request.session), await join(ann)
+    for client in (here_, elsewhere):
+        await client.subscribe("room.7")
+    # Signing out gives the request's session a new key; a connection has the old one.
+    here_.socket.scope["session"] = SessionStore(request.session.session_key)
+
+    await sync_to_async(logout)(request)
+
+    await require_end(here_)
+    assert await elsewhere.receives_nothing()
+
+
+async def test_a_user_is_disconnected_by_the_site(join: Any) -> None:
+    ann = await new_user()
+    client = await join(ann)
+    await client.subscribe("room.7")
+
+    await adisconnect_user(ann)
+
+    await require_end(client)
+
+
+async def test_what_is_changed_behind_django_is_found_by_the_check(join: Any) -> None:
+    ann, bob = await new_user(), await new_user("bob")
+    one, other = await join(ann), await join(bob)
+    nobody = await join(None)
+    for client in (one, other, nobody):
+        await client.subscribe("room.7")
+    await User.objects.filter(pk=ann.pk).aupdate(is_active=False)
+
+    await check_users(here())
+
+    await require_end(one)
+    assert await other.receives_nothing()
+    assert await nobody.receives_nothing()
