@@ -38,9 +38,11 @@ class DirectSocket(Protocol):
 
     Attributes:
         slow_consumer: What happens to broadcasts while the client does not read.
+        farewell: A last frame before the close when the server restarts, or ``None``.
     """
 
     slow_consumer: SlowConsumer
+    farewell: Broadcast | None
 
     def write(self, event: Broadcast) -> None:
         """Send ``event`` in the order of the calls, without waiting."""

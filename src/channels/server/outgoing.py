@@ -38,6 +38,7 @@ class Outgoing(asyncio.Protocol):
 
     Attributes:
         slow_consumer: What happens to broadcasts while the client does not read.
+        farewell: A last frame before the server closes for a restart, if the application has one.
     """
 
     __slots__ = (
@@ -49,6 +50,7 @@ class Outgoing(asyncio.Protocol):
         "_state",
         "_transport",
         "_window_bits",
+        "farewell",
         "slow_consumer",
     )
 
@@ -64,6 +66,7 @@ class Outgoing(asyncio.Protocol):
         self._outbox: Outbox | None = None
         self._owed_pong: bytes | None = None
         self.slow_consumer: SlowConsumer = SlowConsumer.DROP_NEWEST
+        self.farewell: Broadcast | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Write to ``transport`` from now on."""

@@ -159,6 +159,8 @@ class WebSocketProtocol(Opening):
     def close_for_restart(self) -> None:
         """Close with code 1012, so that the client comes back, and wait for its answer."""
         if self._state is OPEN:
+            if self.farewell is not None:
+                self.write(self.farewell)
             self._close(1012, "service restart")
         elif self._has_asked():
             self._refuse(503, "the server restarts")

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from channels.db import needs_clean_up
 from channels.generic.websocket import AsyncWebsocketConsumer
+from channels.sources import direct_socket
+from channels.topics import protocol
+from channels.topics.open_topic import frame_of
 from channels.topics.protocol import SUBPROTOCOL
 from channels.topics.session import Identity, Limits, Refused, Session
 from channels.topics.site import here
 
-NO_CLIENT = 3400
+NO_CLIENT: Final = 3400
 """Close code for what does not speak the protocol."""
+RESTART: Final = frame_of(
+    protocol.encode(
+        {
+            "type": "goodbye",
+            "code": "restart",
+            "message": "the server restarts",
+            "reconnect": True,
+        }
+    )
+)
+"""What a client hears before the server closes for a restart."""
 
 
 class TopicConsumer(AsyncWebsocketConsumer):
@@ -51,6 +65,9 @@ class TopicConsumer(AsyncWebsocketConsumer):
             authenticate=self.authenticate,
             limits=self.limits,
         )
+        socket = direct_socket(self.scope)
+        if socket is not None:
+            socket.farewell = RESTART
         await self.accept(SUBPROTOCOL)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
