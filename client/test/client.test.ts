@@ -396,7 +396,10 @@ test("a call that the server would not take is not sent", async (context) => {
   const { room, peer } = await subscribed(context, {}, { max_bytes: 200 });
 
   await assert.rejects(room.call("say", "é".repeat(100)), code("too_large"));
-  const answer = room.call("say", "e".repeat(100));
+  const empty = { type: "call", id: 9, topic: "room.1", name: "say", data: "", timeout: 10 };
+  const space = 200 - JSON.stringify(empty).length;
+  await assert.rejects(room.call("say", "e".repeat(space + 1)), code("too_large"));
+  const answer = room.call("say", "e".repeat(space));
   peer.send({ type: "reply", id: (await peer.next()).id });
 
   assert.equal(await answer, undefined);
