@@ -171,6 +171,8 @@ export class Subscription<Data = unknown, Shown = unknown> extends Emitter<
   }
 
   #show({ joined, left }: Change): void {
+    // After a reconnect the answer most often shows who is shown already.
+    if (left.length === 0 && Object.keys(joined).length === 0) return;
     apply(this.members as Map<string, unknown>, { joined, left });
     this.emit("presence", { joined: joined as Readonly<Record<string, Shown>>, left });
   }

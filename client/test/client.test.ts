@@ -183,6 +183,13 @@ test("members mirror the presence of the topic", async (context) => {
     { joined: { "3": "Cid" }, left: ["1"] },
   ]);
   assert.deepEqual([...room.members.values()], ["Bob", "Cid"]);
+
+  peer.socket.terminate();
+  await became(client, "waiting");
+  const shown = { "2": "Bob", "3": "Cid" };
+  await come(server, {}, { presence: { version: 1, members: shown } });
+  await until(() => room.isLive);
+  assert.equal(events.length, 2, "nothing changed");
 });
 
 test("a subscription that is refused is over, and the socket lives", async (context) => {

@@ -701,6 +701,7 @@ var Subscription = class extends Emitter {
     this.#stop = after(seconds, () => this.ask(this.#host.freshId()));
   }
   #show({ joined, left }) {
+    if (left.length === 0 && Object.keys(joined).length === 0) return;
     apply(this.members, { joined, left });
     this.emit("presence", { joined, left });
   }
