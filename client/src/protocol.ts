@@ -51,7 +51,9 @@ export type Publication = {
 export type Standing = {
   readonly type: "position";
   readonly topic: string;
-  readonly position: string;
+  readonly position?: string;
+  /** The number of the latest change of presence. */
+  readonly presence?: number;
 };
 
 export type Gap = {

@@ -98,8 +98,9 @@ function isLive(state: State): boolean {
 }
 
 function isBehind(state: State, frame: Standing): boolean {
-  const held = state.position;
+  const { position: held, version } = state;
   const there = parsePosition(frame.position);
+  if (version !== null && frame.presence !== undefined && frame.presence > version) return true;
   if (held === null || there === null) return false;
   return there.epoch !== held.epoch || there.offset > held.offset;
 }

@@ -534,8 +534,9 @@ function isLive(state) {
   return state.phase === "live";
 }
 function isBehind(state, frame) {
-  const held = state.position;
+  const { position: held, version } = state;
   const there = parsePosition(frame.position);
+  if (version !== null && frame.presence !== void 0 && frame.presence > version) return true;
   if (held === null || there === null) return false;
   return there.epoch !== held.epoch || there.offset > held.offset;
 }
