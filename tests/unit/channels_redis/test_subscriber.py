@@ -1,0 +1,71 @@
+"""What a listening connection makes of the answers of its server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, cast
+
+import hiredis
+import pytest
+
+from channels_redis._subscriber import Kinds, Subscriber
+from channels_redis._wire import Wire
+
+
+class FakeWire:
+    """Notes what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[list[bytes]] = []
+
+    def write(self, command: bytes) -> None:
+        """Note a command."""
+        reader = hiredis.Reader()
+        reader.feed(command)
+        self.written.append(cast("list[bytes]", reader.gets()))
+
+    def close(self) -> None:
+        """End nothing."""
+
+
+async def never() -> asyncio.StreamWriter:
+    raise AssertionError("nothing connects here")
+
+
+@pytest.fixture
+async def wire() -> FakeWire:
+    return FakeWire()
+
+
+@pytest.fixture
+async def subscriber(wire: FakeWire) -> Any:
+    subscriber = Subscriber(
+        never,
+        name="0",
+        logger=logging.getLogger(__name__),
+        arrived=lambda topic, payload: None,
+        restored=lambda: None,
+        broke=lambda: None,
+    )
+    subscriber._wire = cast("Wire", wire)
+    yield subscriber
+    subscriber.close()
+
+
+async def test_a_topic_that_was_given_up_in_between_is_confirmed_by_its_last_confirmation(
+    subscriber: Subscriber, wire: FakeWire
+) -> None:
+    first = subscriber.subscribe(Kinds.TOPIC, "topic")
+    subscriber.unsubscribe(Kinds.TOPIC, "topic")
+    second = subscriber.subscribe(Kinds.TOPIC, "topic")
+    assert [words[0] for words in wire.written] == [b"SUBSCRIBE", b"UNSUBSCRIBE", b"SUBSCRIBE"]
+
+    subscriber._replied([b"subscribe", b"topic", 1])
+    subscriber._replied([b"unsubscribe", b"topic", 0])
+    assert not second.done()
+    subscriber._replied([b"subscribe", b"topic", 1])
+
+    assert first.cancelled()
+    assert second.done()
+    assert not subscriber._asked
