@@ -300,7 +300,7 @@ export class Connection {
 
   /** The last thing to do: who hears of it may call back. */
   #become(state: ConnectionState, reason = ""): void {
-    if (state === this.state && reason === "") return;
+    if (state === this.state) return;
     this.state = state;
     this.#user.changed(state, reason);
   }

@@ -431,7 +431,7 @@ var Connection = class {
   }
   /** The last thing to do: who hears of it may call back. */
   #become(state, reason = "") {
-    if (state === this.state && reason === "") return;
+    if (state === this.state) return;
     this.state = state;
     this.#user.changed(state, reason);
   }
