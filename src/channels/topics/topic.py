@@ -67,7 +67,7 @@ class Topic:
 
             @call
             async def say(self, text: str) -> None:
-                await self.apublish({"text": text, "by": self.user.username})
+                await apublish(self.name, {"text": text, "by": self.user.username})
 
     The parts of the pattern become attributes. Methods may be sync, and then run in a thread.
 
