@@ -149,6 +149,9 @@ class Session:
 
     async def receive(self, text: str) -> None:
         """Do what a frame asks for; what is wrong with it is answered, and ends nothing."""
+        if self._has_ended:
+            # Read before the client saw our close.
+            return
         try:
             self._judge(text)
             await self._do(protocol.parse(text))

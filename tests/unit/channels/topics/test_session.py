@@ -10,6 +10,7 @@ import pytest
 
 from channels.publish import aforget, apublish
 from channels.topics import Identity, Limits, Refused, Reliable, Topic, TopicConsumer, call
+from channels.topics.site import here
 from tests.unit.channels.topics.conftest import Client
 
 pytestmark = pytest.mark.usefixtures("fresh_layer")
@@ -558,3 +559,16 @@ async def test_a_frame_is_encoded_once_for_all_subscribers(
 
     assert [await client.receive() for client in clients] == [json.loads(built[0])] * 5
     assert (len(built), len(encoded)) == (1, 1)
+
+
+async def test_what_comes_behind_a_goodbye_is_ignored(join: Any) -> None:
+    client = Client(consumer=TestTokens.WithTokens)
+    await client.socket.connect()
+    await client.send(type="hello", token="bad")
+
+    await client.send(type="hello")
+
+    assert (await client.receive())["type"] == "goodbye"
+    assert (await client.socket.receive_output())["code"] == 3401
+    assert await client.receives_nothing()
+    assert not here().connections
