@@ -8,9 +8,10 @@ again whenever something was missed, however many clients there are.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
 from channels import telemetry
@@ -121,8 +122,9 @@ class Engine:
 
     # Topics
 
-    async def open(self, name: str, cls: type[Topic]) -> OpenTopic:
-        """Return a topic whose state is known. One read, for all who wait for it.
+    @contextlib.asynccontextmanager
+    async def opened(self, name: str, cls: type[Topic]) -> AsyncIterator[OpenTopic]:
+        """Give a topic whose state is known, and keep it open. One read, for all who wait for it.
 
         Raises:
             LayerUnavailableError: The broker did not answer.
@@ -131,11 +133,16 @@ class Engine:
         if topic is None:
             topic = self.topics[name] = OpenTopic(name, cls)
             topic.loading = self._loop.create_task(self._load(topic))
-        # A topic that is catching up has a state already.
-        if topic.loading is not None and not _has_state(topic):
-            # Whoever waits may be cancelled, without the others.
-            await asyncio.shield(topic.loading)
-        return topic
+        topic.holders += 1
+        try:
+            # A topic that is catching up has a state already.
+            if topic.loading is not None and not _has_state(topic):
+                # Whoever waits may be cancelled, without the others.
+                await asyncio.shield(topic.loading)
+            yield topic
+        finally:
+            topic.holders -= 1
+            self._close_later(topic)
 
     def join(self, topic: OpenTopic, channel: str) -> None:
         """Give the connection what is published from now on."""
@@ -146,12 +153,11 @@ class Engine:
         """Give it no more."""
         topic.subscribers.discard(channel)
         self.local.leave(topic.name, channel)
-        if not topic.subscribers:
-            self._loop.call_later(LINGER, self.close_unused, topic)
+        self._close_later(topic)
 
     def close_unused(self, topic: OpenTopic) -> None:
         """Close a topic that nobody here has any more."""
-        if not topic.subscribers and self.topics.get(topic.name) is topic:
+        if topic.is_unused and self.topics.get(topic.name) is topic:
             del self.topics[topic.name]
             if topic.loading is not None:
                 topic.loading.cancel()
@@ -239,9 +245,14 @@ class Engine:
         self.tell(topic, text)
 
     def catch_up(self, topic: OpenTopic) -> None:
-        """Read what is missing in a topic, unless that is being done."""
+        """Read what is missing in a topic."""
+        topic.is_stale = True
         if topic.loading is None or topic.loading.done():
             topic.loading = self._loop.create_task(self._go_on(topic))
+
+    def _close_later(self, topic: OpenTopic) -> None:
+        if topic.is_unused:
+            self._loop.call_later(LINGER, self.close_unused, topic)
 
     async def _load(self, topic: OpenTopic) -> None:
         """Have the broker tell of a topic, and read its state."""
@@ -257,11 +268,15 @@ class Engine:
                 del self.topics[topic.name]
             self.broker.unlisten(topic.name)
             raise
+        if topic.is_stale or (topic.feed is not None and topic.feed.is_behind):
+            # Its state will do for those who wait; what is missing follows.
+            self._loop.call_soon(self.catch_up, topic)
 
     async def _go_on(self, topic: OpenTopic) -> None:
         """Read what was missed, however long the broker takes, until nothing is missing."""
         delay = FIRST_RETRY
         while True:
+            topic.is_stale = False
             try:
                 async with self._reads:
                     await self._read_missing(topic)
@@ -270,7 +285,8 @@ class Engine:
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LAST_RETRY)
                 continue
-            if topic.feed is None or not topic.feed.is_behind:
+            is_behind = topic.feed is not None and topic.feed.is_behind
+            if not topic.is_stale and not is_behind:
                 return
 
     async def _read_missing(self, topic: OpenTopic) -> None:

@@ -30,7 +30,9 @@ class OpenTopic:
         feed: Its publications, or ``None`` in a volatile topic.
         present: Who is there, or ``None`` without presence or before that is known.
         subscribers: Channels of the connections that have it.
+        holders: How many are about to subscribe.
         loading: Reads its state, first and whenever something was missed.
+        is_stale: Whether something may have been missed since the last reading began.
         has_stirred: Whether something came since the last look.
     """
 
@@ -40,6 +42,8 @@ class OpenTopic:
         "cls",
         "feed",
         "has_stirred",
+        "holders",
+        "is_stale",
         "loading",
         "name",
         "present",
@@ -53,10 +57,17 @@ class OpenTopic:
         self.feed: Feed | None = None if retention is None else Feed(retention)
         self.present: Present | None = None
         self.subscribers: set[str] = set()
+        self.holders: int = 0
+        self.is_stale: bool = False
         self.loading: asyncio.Task[None] | None = None
         self.has_stirred: bool = False
         self._pause = 0.0
         self._speaks_at = float("inf")
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nobody here has it, or is about to."""
+        return not self.subscribers and not self.holders
 
     @property
     def position(self) -> Position | None:

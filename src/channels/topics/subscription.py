@@ -134,20 +134,20 @@ class Subscription:
         topic, engine = self.topic, self._engine
         if not await self._run(topic.authorize):
             raise FrameError("denied", "you may not subscribe to this topic")
-        opened = await engine.open(topic.name, type(topic))
-        if self.opened is not None:
-            engine.leave(self.opened, self._connection.channel)
-        if topic.presence:
-            shown = encode_data(await self._run(topic.shown))
-            await engine.attendance.enter(topic, self._connection.channel, shown)
-        self.opened = opened
-        recovery = self._recover(opened, request, position)
-        await self._connection.send(self._subscribed(opened, request, recovery))
-        # What has come while that was being sent follows it, before what comes from now on.
-        while opened.feed is not None and opened.position != recovery.position:
-            recovery = opened.feed.since(recovery.position)
-            await self._send_following(recovery)
-        engine.join(opened, self._connection.channel)
+        async with engine.opened(topic.name, type(topic)) as opened:
+            if self.opened is not None:
+                engine.leave(self.opened, self._connection.channel)
+            if topic.presence:
+                shown = encode_data(await self._run(topic.shown))
+                await engine.attendance.enter(topic, self._connection.channel, shown)
+            self.opened = opened
+            recovery = self._recover(opened, request, position)
+            await self._connection.send(self._subscribed(opened, request, recovery))
+            # What has come while that was sent follows it, before what comes from now on.
+            while opened.feed is not None and opened.position != recovery.position:
+                recovery = opened.feed.since(recovery.position)
+                await self._send_following(recovery)
+            engine.join(opened, self._connection.channel)
 
     def _recover(
         self, opened: OpenTopic, request: Subscribe, position: Position | None

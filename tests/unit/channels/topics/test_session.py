@@ -11,6 +11,7 @@ import pytest
 from channels.publish import aforget, apublish
 from channels.topics import Identity, Limits, Refused, Reliable, Topic, TopicConsumer, call
 from channels.topics.site import here
+from tests.conftest import SLOW
 from tests.unit.channels.topics.conftest import Client
 
 pytestmark = pytest.mark.usefixtures("fresh_layer")
@@ -517,10 +518,11 @@ class TestPresence:
         await bob.subscribe("lounge")
         await ann.receive()
 
+        lounge.presence_grace = 0.5 * SLOW
         await bob.socket.disconnect()
         again = await join("bob", hello={"client": "bobs-page"})
         await again.subscribe("lounge")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.7 * SLOW)
 
         assert await ann.receives_nothing()
 
