@@ -17,7 +17,8 @@ from django.core.management import find_commands, load_command_class
 from django.db import connections
 from django.utils.module_loading import import_string
 
-from channels import conf
+from channels import DEFAULT_CHANNEL_LAYER, conf
+from channels.topics.topic import has_topics
 
 TAG: Final = "channels"
 OUR_RUNSERVER: Final = "channels.management.commands.runserver"
@@ -31,6 +32,7 @@ def register_checks() -> None:
         check_layers,
         check_backends,
         check_channels,
+        check_topics,
         check_asgi_application,
         check_runserver,
         check_upstream,
@@ -56,6 +58,28 @@ def check_backends(**kwargs: Any) -> list[CheckMessage]:
     """E003: the ``BACKEND`` of a channel layer cannot be imported."""
     layers, _ = conf.parse_layers(conf.raw_layers())
     return [message for alias in layers for message in _check_backend(alias, layers[alias].backend)]
+
+
+def check_topics(**kwargs: Any) -> list[CheckMessage]:
+    """E005: there are topics, and no channel layer that keeps them."""
+    if not has_topics():
+        return []
+    config = conf.parse_layers(conf.raw_layers())[0].get(DEFAULT_CHANNEL_LAYER)
+    if config is not None:
+        try:
+            backend = import_string(config.backend)
+        except ImportError:
+            return []  # E003 says so
+        if hasattr(backend, "topic_broker"):
+            return []
+    return [
+        _error(
+            "E005",
+            "There are topics, but the channel layer 'default' "
+            + ("is not configured." if config is None else f"({config.backend}) cannot keep them."),
+            "Use channels.layers.InMemoryChannelLayer, or one of channels_redis.",
+        )
+    ]
 
 
 def check_asgi_application(**kwargs: Any) -> list[CheckMessage]:

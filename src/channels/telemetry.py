@@ -46,6 +46,24 @@ class FrameDropped(NamedTuple):
     count: int = 1  # type: ignore[assignment] # hides tuple.count, which nobody wants here
 
 
+class TopicCaughtUp(NamedTuple):
+    """A process had missed ``count`` publications of a reliable topic, and has read them."""
+
+    topic: str
+    count: int = 1  # type: ignore[assignment] # hides tuple.count, which nobody wants here
+
+
+class GapTold(NamedTuple):
+    """Clients were told that publications of a reliable topic cannot be had any more.
+
+    ``reason`` is ``"trimmed"``, ``"epoch"`` or ``"future"``. It counts once for a client that asked
+    from its position, and once for all clients of a process that missed something.
+    """
+
+    topic: str
+    reason: str
+
+
 class ConnectionLimited(NamedTuple):
     """A limit refused or closed a connection; ``reason`` is the setting's name in small letters."""
 
@@ -89,6 +107,8 @@ Event = (
     MessageDropped
     | FrameDropped
     | ConnectionLimited
+    | TopicCaughtUp
+    | GapTold
     | SendIgnored
     | HandlerCancelled
     | ListenerRestarted
@@ -126,7 +146,9 @@ def emit(event: Event) -> None:
     amount = 1
     if isinstance(event, MessageDropped | FrameDropped):
         name, amount = f"{name}.{event.reason}", event.count
-    elif isinstance(event, MessageRejected | ConnectionLimited):
+    elif isinstance(event, TopicCaughtUp):
+        amount = event.count
+    elif isinstance(event, MessageRejected | ConnectionLimited | GapTold):
         name = f"{name}.{event.reason}"
     with _lock:
         totals[name] += amount

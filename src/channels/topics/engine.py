@@ -298,6 +298,9 @@ class Engine:
             recovery = feed.catch_up(excerpt, time.monotonic())
             for publication in recovery.publications if recovery.gap is None else ():
                 self._hand_out(topic, publication)
+            if recovery.gap is None and recovery.publications:
+                count = len(recovery.publications)
+                telemetry.emit(telemetry.TopicCaughtUp(topic.name, count))
             if recovery.gap is not None:
                 feed.begin(await self.broker.read(topic.name, 0), time.monotonic())
                 self._tell_gap(topic, recovery.gap)
@@ -305,6 +308,7 @@ class Engine:
             self._note_present(topic, await self.broker.present(topic.name))
 
     def _tell_gap(self, topic: OpenTopic, reason: GapReason) -> None:
+        telemetry.emit(telemetry.GapTold(topic.name, reason.value))
         frame = {"type": "gap", "topic": topic.name, "position": str(topic.position)}
         self._tell(topic, protocol.encode({**frame, "reason": reason.value}))
 

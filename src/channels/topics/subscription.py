@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from channels import telemetry
 from channels.db import database_sync_to_async
 from channels.exceptions import LayerUnavailableError
 from channels.history.position import Position
@@ -159,6 +160,7 @@ class Subscription:
             recovery = feed.since(position)
             if recovery.gap is None:
                 return recovery
+            telemetry.emit(telemetry.GapTold(opened.name, recovery.gap.value))
             latest = feed.latest(request.recent, now)
             return Recovery(feed.position, latest, recovery.gap)
         return Recovery(feed.position, feed.latest(request.recent, now))
@@ -180,6 +182,7 @@ class Subscription:
     async def _send_following(self, recovery: Recovery) -> None:
         name = self.topic.name
         if recovery.gap is not None:
+            telemetry.emit(telemetry.GapTold(name, recovery.gap.value))
             frame = {"type": "gap", "topic": name, "position": str(recovery.position)}
             await self._connection.send(protocol.encode({**frame, "reason": recovery.gap.value}))
             return

@@ -14,7 +14,9 @@ from django.db import connections
 from django.test import override_settings
 
 from channels import checks, conf
+from tests.unit.channels.topics.conftest import only_these_topics, room  # noqa: F401 - fixtures
 
+BASE = "channels.layers.BaseChannelLayer"
 MEMORY = "channels.layers.InMemoryChannelLayer"
 ASGI = override_settings(ASGI_APPLICATION="mysite.asgi.application")
 
@@ -145,6 +147,34 @@ def test_malformed_asgi_application_is_e004(path: object) -> None:
     assert message.is_serious()
     assert message.msg == f"ASGI_APPLICATION is {path!r}, which is no dotted path."
     assert "ASGI_APPLICATION = 'mysite.asgi.application'" in str(message.hint)
+
+
+@ASGI
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ({}, "There are topics, but the channel layer 'default' is not configured."),
+        (
+            {"default": {"BACKEND": BASE}},
+            f"There are topics, but the channel layer 'default' ({BASE}) cannot keep them.",
+        ),
+    ],
+)
+def test_topics_without_a_layer_that_keeps_them_are_e005(
+    room: Any,  # noqa: F811
+    layers: dict[str, Any],
+    message: str,
+) -> None:
+    with override_settings(CHANNEL_LAYERS=layers):
+        [found_] = found()
+
+    assert (found_.id, found_.msg) == ("channels.E005", message)
+    assert "channels.layers.InMemoryChannelLayer" in str(found_.hint)
+
+
+@ASGI
+def test_topics_with_a_layer_that_keeps_them_are_no_problem(room: Any) -> None:  # noqa: F811
+    assert found() == []
 
 
 def test_missing_asgi_application_is_w001() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from channels import telemetry
 from channels.exceptions import LayerUnavailableError
 from channels.history.broker import Change, Listener
 from channels.history.memory import MemoryTopicBroker
@@ -111,7 +113,11 @@ async def numbers(client: Any, count: int) -> list[Any]:
     return [(await client.receive())["data"] for _ in range(count)]
 
 
-async def test_what_did_not_arrive_is_read_when_the_next_does(join: Any, faults: Faults) -> None:
+async def test_what_did_not_arrive_is_read_when_the_next_does(
+    join: Any, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: Counter[str] = Counter()
+    monkeypatch.setattr(telemetry, "totals", counted)
     client = await join()
     await client.subscribe("room.7")
     await apublish("room.7", 1)
@@ -124,6 +130,7 @@ async def test_what_did_not_arrive_is_read_when_the_next_does(join: Any, faults:
 
     assert await numbers(client, 4) == [1, 2, 3, 4]
     assert await client.receives_nothing()
+    assert counted == {"TopicCaughtUp": 3}
 
 
 async def test_an_interruption_is_made_good_without_another_publication(
@@ -160,7 +167,11 @@ async def test_the_last_publication_is_missed_for_no_longer_than_the_check(
     assert faults.reads == []
 
 
-async def test_more_than_is_kept_is_a_gap(join: Any, faults: Faults) -> None:
+async def test_more_than_is_kept_is_a_gap(
+    join: Any, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: Counter[str] = Counter()
+    monkeypatch.setattr(telemetry, "totals", counted)
     client = await join()
     await client.subscribe("room.7")
     faults.is_deaf = True
@@ -175,6 +186,7 @@ async def test_more_than_is_kept_is_a_gap(join: Any, faults: Faults) -> None:
     assert gap["position"].endswith(":8")
     await apublish("room.7", "after")
     assert (await client.receive())["offset"] == 9
+    assert counted == {"GapTold.trimmed": 1}
 
 
 async def test_an_interruption_during_a_reading_is_not_forgotten(join: Any, faults: Faults) -> None:
