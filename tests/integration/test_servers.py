@@ -132,6 +132,39 @@ async def test_people_in_one_room_see_each_others_lines(server: Server, key: str
         assert json.loads(await soon(eve.recv())) == {"line": "alone"}
 
 
+async def test_a_topic_is_served_and_recovered(server: Server, key: str) -> None:
+    """Publish while one client is away: it gets all of it, in order, and each once."""
+    topics = {"subprotocols": ["channels.topics.v1"]}
+
+    async def ask(websocket: ClientConnection, **frame: Any) -> Any:
+        await websocket.send(json.dumps({"topic": f"rooms.{key}", "id": 1, **frame}))
+        while (answer := json.loads(await soon(websocket.recv())))["type"] in {"presence", "ping"}:
+            pass
+        return answer
+
+    async def join(websocket: ClientConnection, **frame: Any) -> Any:
+        await websocket.send('{"type": "hello"}')
+        assert json.loads(await soon(websocket.recv()))["type"] == "hello"
+        return await ask(websocket, type="subscribe", **frame)
+
+    async with opened(server, f"topics/{key}", **topics) as ann:
+        assert (await join(ann))["presence"]["members"].values()
+        async with opened(server, f"topics/{key}", **topics) as bob:
+            position = (await join(bob))["position"]
+        for n in range(20):
+            first = await ask(ann, type="call", name="say", data={"text": f"line {n} ✓"})
+            second = json.loads(await soon(ann.recv()))
+            assert {first["type"], second["type"]} == {"reply", "publication"}
+
+        async with opened(server, f"topics/{key}", **topics) as bob:
+            answer = await join(bob, position=position)
+
+    assert answer["recovered"]
+    assert [each["data"]["text"] for each in answer["publications"]] == [
+        f"line {n} ✓" for n in range(20)
+    ]
+
+
 def put_up(*texts: str, kind: str = "websocket.send") -> str:
     return json.dumps([{"type": kind, "text": text} for text in texts])
 

@@ -24,7 +24,9 @@ from channels.generic.websocket import (
     AsyncWebsocketConsumer,
     WebsocketConsumer,
 )
+from channels.publish import apublish
 from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.topics import Reliable, Topic, TopicConsumer, call
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.integration.apps.settings"
 django.setup()
@@ -344,11 +346,33 @@ class Members(Asking):
         return len(self.channel_layer.groups[self.key])
 
 
+class Room(Topic, pattern="rooms.<str:key>"):
+    """Says what clients say, and keeps it."""
+
+    delivery = Reliable(history=100)
+    presence = True
+    key: str
+
+    async def authorize(self) -> bool:
+        """Let everybody in."""
+        return True
+
+    def shown(self) -> Any:
+        """Show the connection."""
+        return {"connection": self.connection}
+
+    @call
+    async def say(self, text: str) -> str:
+        """Publish it, also to who said it."""
+        return str(await apublish(self.name, {"text": text}))
+
+
 application = ProtocolTypeRouter(
     {
         "websocket": URLRouter(
             [
                 path("chat/<key>/", Chat.as_asgi()),
+                path("topics/<key>/", TopicConsumer.as_asgi()),
                 path("careless/<key>/", Careless.as_asgi()),
                 path("echo/<key>/", Echo.as_asgi()),
                 path("sync-echo/<key>/", SyncEcho.as_asgi()),
