@@ -18,7 +18,7 @@ from channels import telemetry
 from channels._core.broadcast import Broadcast
 from channels.exceptions import InvalidChannelLayerError, LayerUnavailableError
 from channels.history.broker import Change, Present, TopicBroker
-from channels.history.position import Publication
+from channels.history.position import Position, Publication
 from channels.history.recovery import GapReason
 from channels.presence.state import apply
 from channels.topics import protocol
@@ -34,6 +34,8 @@ READS_AT_ONCE: Final = 32
 """Topics whose state is read from the broker at the same time."""
 LINGER: Final = 5.0
 """Seconds for which a topic stays open when its last subscriber has left."""
+PATIENCE: Final = 5.0
+"""Seconds for which a client that has heard more waits until this process has, too."""
 FIRST_RETRY: Final = 0.05
 LAST_RETRY: Final = 2.0
 """Seconds before the second and before every late attempt to read a topic's state."""
@@ -143,6 +145,21 @@ class Engine:
         finally:
             topic.holders -= 1
             self._close_later(topic)
+
+    async def reach(self, topic: OpenTopic, position: Position) -> None:
+        """Read what is missing if a client has heard more elsewhere than this process has yet.
+
+        Raises:
+            LayerUnavailableError: The broker did not answer.
+        """
+        asked_at = time.monotonic()
+        # A read that is under way may be too old.
+        while topic.read_at < asked_at and topic.is_overtaken(position, asked_at):
+            self.catch_up(topic)
+            if topic.loading is not None:
+                await asyncio.wait([topic.loading], timeout=PATIENCE)
+                if not topic.loading.done():
+                    raise LayerUnavailableError(f"topic {topic.name} cannot be read")
 
     def join(self, topic: OpenTopic, channel: str) -> None:
         """Give the connection what is published from now on."""
@@ -260,6 +277,7 @@ class Engine:
             async with self._reads:
                 await self.broker.listen(topic.name)
                 if topic.feed is not None:
+                    topic.read_at = time.monotonic()
                     topic.feed.begin(await self.broker.read(topic.name, 0), time.monotonic())
                 if topic.cls.presence:
                     topic.present = await self.broker.present(topic.name)
@@ -294,6 +312,7 @@ class Engine:
         if feed is not None and feed.position is not None:
             # What arrives meanwhile waits.
             feed.is_behind = True
+            topic.read_at = time.monotonic()
             excerpt = await self.broker.read(topic.name, feed.position.offset)
             recovery = feed.catch_up(excerpt, time.monotonic())
             for publication in recovery.publications if recovery.gap is None else ():

@@ -15,6 +15,8 @@ from channels.topics.topic import Topic
 FIRST_PAUSE: Final = 2.0
 LAST_PAUSE: Final = 64.0
 """Seconds between a publication and the first and the last word of where the topic stands."""
+RECENT: Final = 1.0
+"""Seconds for which an epoch that was read is taken for the present one."""
 
 
 class OpenTopic:
@@ -34,6 +36,7 @@ class OpenTopic:
         loading: Reads its state, first and whenever something was missed.
         is_stale: Whether something may have been missed since the last reading began.
         has_stirred: Whether something came since the last look.
+        read_at: When its history was last read, on the monotonic clock.
     """
 
     __slots__ = (
@@ -47,6 +50,7 @@ class OpenTopic:
         "loading",
         "name",
         "present",
+        "read_at",
         "subscribers",
     )
 
@@ -61,6 +65,7 @@ class OpenTopic:
         self.is_stale: bool = False
         self.loading: asyncio.Task[None] | None = None
         self.has_stirred: bool = False
+        self.read_at: float = float("-inf")
         self._pause = 0.0
         self._speaks_at = float("inf")
 
@@ -73,6 +78,16 @@ class OpenTopic:
     def position(self) -> Position | None:
         """Where the topic stands; ``None`` if it is volatile."""
         return None if self.feed is None else self.feed.position
+
+    def is_overtaken(self, known: Position, now: float) -> bool:
+        """Return whether a client's position may be from after what is known here."""
+        if self.position is None:
+            return False
+        epoch, offset = self.position
+        if known.epoch != epoch:
+            # Which of two is newer nobody can say; thousands may come with an old one at once.
+            return self.read_at + RECENT <= now
+        return known.offset > offset
 
     def announcement(self, now: float) -> str | None:
         """Return the frame that says where the topic stands, if it is time to.

@@ -142,13 +142,18 @@ class Subscription:
                 shown = encode_data(await self._run(topic.shown))
                 await engine.attendance.enter(topic, self._connection.channel, shown)
             self.opened = opened
-            recovery = self._recover(opened, request, position)
-            await self._connection.send(self._subscribed(opened, request, recovery))
-            # What has come while that was sent follows it, before what comes from now on.
-            while opened.feed is not None and opened.position != recovery.position:
-                recovery = opened.feed.since(recovery.position)
-                await self._send_following(recovery)
-            engine.join(opened, self._connection.channel)
+            if position is not None:
+                await engine.reach(opened, position)
+            await self._join(opened, request, position)
+
+    async def _join(self, opened: OpenTopic, request: Subscribe, position: Position | None) -> None:
+        recovery = self._recover(opened, request, position)
+        await self._connection.send(self._subscribed(opened, request, recovery))
+        # What has come while that was being sent follows it, before what comes from now on.
+        while opened.feed is not None and opened.position != recovery.position:
+            recovery = opened.feed.since(recovery.position)
+            await self._send_following(recovery)
+        self._engine.join(opened, self._connection.channel)
 
     def _recover(
         self, opened: OpenTopic, request: Subscribe, position: Position | None
