@@ -6,6 +6,8 @@ import functools
 import uuid
 from typing import Any
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from channels.history.broker import Retention
@@ -24,6 +26,7 @@ def publish(
     exclude: str = "",
     key: str = "",
     after_commit: bool = True,
+    outbox: bool = False,
     using: str = DEFAULT_DB_ALIAS,
 ) -> Position | None:
     """Publish ``data`` to whoever is subscribed to ``topic``, from sync code; no event loop needed.
@@ -41,20 +44,29 @@ def publish(
         key: What it is about: for a client that reads too slowly, a later publication with this key
             replaces it where the topic keeps only the latest.
         after_commit: Wait for the commit of a transaction; ``False`` publishes at once.
+        outbox: Keep it in the database, within the transaction, until the broker has it; a broker
+            that is out is no error then. Needs the app ``channels.outbox``.
         using: The database whose transaction counts.
 
     Returns:
-        The position of the publication; ``None`` in a volatile topic, or before a commit.
+        The position of the publication; ``None`` in a volatile topic, before a commit, or with
+        ``outbox``.
 
     Raises:
         UnknownTopicError: No topic class has this name. Nothing was published.
         TypeError: ``data`` holds what JSON cannot. Nothing was published.
-        ValueError: It holds a number that JSON has not, or ``exclude`` or ``key`` is wrong. Nothing
-            was published.
+        ValueError: It holds a number that JSON has not, or ``exclude`` or ``key`` is wrong, or
+            ``outbox`` is not to wait for the commit. Nothing was published.
+        ImproperlyConfigured: There is no outbox. Nothing was published.
         LayerUnavailableError: The broker did not answer. It may have been published.
         SynchronousOnlyOperation: The caller runs in an event loop; use ``apublish``.
     """
     publication = _prepare(topic, data, exclude=exclude, key=key)
+    if outbox:
+        if not after_commit:
+            raise ValueError("with outbox=True it is published after the commit, not before")
+        publication.put_in_outbox(using)
+        return None
     if after_commit and transaction.get_connection(using).in_atomic_block:
         transaction.on_commit(functools.partial(run, publication), using=using)
         return None
@@ -100,6 +112,17 @@ class _Publication:
         return await engine.broker.publish(
             self._topic, self._body, retention=self._retention, publication_id=self._id
         )
+
+    def put_in_outbox(self, using: str) -> None:
+        """Leave it to the app ``channels.outbox``, which stands above this module."""
+        try:
+            app: Any = apps.get_app_config("channels_outbox")
+        except LookupError as error:
+            raise ImproperlyConfigured(
+                "publish(outbox=True) needs 'channels.outbox' in INSTALLED_APPS, and its table: "
+                "manage.py migrate"
+            ) from error
+        app.put(self._topic, self._body, publication_id=self._id, using=using)
 
 
 def _prepare(topic: str, data: Any, *, exclude: str, key: str) -> _Publication:

@@ -103,6 +103,12 @@ class MessageRejected(NamedTuple):
     reason: str
 
 
+class PublicationDelayed(NamedTuple):
+    """The broker did not take what waits in the outbox for ``topic``; it waits on."""
+
+    topic: str
+
+
 Event = (
     MessageDropped
     | FrameDropped
@@ -115,6 +121,7 @@ Event = (
     | BrokerConnectionLost
     | BrokerConnectionRestored
     | MessageRejected
+    | PublicationDelayed
 )
 Subscriber = Callable[[Event], None]
 
