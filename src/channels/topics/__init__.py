@@ -2,6 +2,7 @@
 
 from channels.topics.calls import CallError, call
 from channels.topics.consumer import TopicConsumer
+from channels.topics.events import TopicEvents
 from channels.topics.presence import Presence
 from channels.topics.session import Identity, Limits, Refused
 from channels.topics.signing_out import adisconnect_user, disconnect_user
@@ -17,6 +18,7 @@ __all__ = [
     "Reliable",
     "Topic",
     "TopicConsumer",
+    "TopicEvents",
     "Volatile",
     "adisconnect_user",
     "aposition",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Final
 
-from channels.db import needs_clean_up
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.sources import direct_socket
 from channels.topics import protocol
 from channels.topics.open_topic import frame_of
 from channels.topics.protocol import SUBPROTOCOL
-from channels.topics.session import Identity, Limits, Refused, Session
-from channels.topics.site import here
+from channels.topics.serving import ServesTopics
 
 NO_CLIENT: Final = 3400
 """Close code for what does not speak the protocol."""
@@ -28,7 +26,7 @@ RESTART: Final = frame_of(
 """What a client hears before the server closes for a restart."""
 
 
-class TopicConsumer(AsyncWebsocketConsumer):
+class TopicConsumer(ServesTopics, AsyncWebsocketConsumer):
     """Serves every topic of a site: ``path("ws/topics/", TopicConsumer.as_asgi())``.
 
     The protocol is that of ``protocol/README.md``. Its channel layer is one of the process's own,
@@ -38,33 +36,13 @@ class TopicConsumer(AsyncWebsocketConsumer):
         limits: What one connection may ask for.
     """
 
-    limits: ClassVar[Limits] = Limits()
-    session: Session | None = None
-
-    async def authenticate(self, token: str) -> Identity:
-        """Return who ``token`` stands for; to be overridden where clients send tokens.
-
-        Raises:
-            Refused: It is not accepted; its text is for the client.
-        """
-        raise Refused("this site takes no tokens")
-
     async def connect(self) -> None:
         """Accept clients of the protocol; tell others what is expected."""
         if SUBPROTOCOL not in self.scope.get("subprotocols", ()):
             await self.accept()
             await self.close(NO_CLIENT, f"expected subprotocol {SUBPROTOCOL}")
             return
-        self.session = Session(
-            here(),
-            self.channel_name,
-            self.scope,
-            send=self.send,
-            close=self.close,
-            clean_up=self._clean_up,
-            authenticate=self.authenticate,
-            limits=self.limits,
-        )
+        self.open_session(send=self.send, close=self.close)
         socket = direct_socket(self.scope)
         if socket is not None:
             socket.farewell = RESTART
@@ -83,16 +61,3 @@ class TopicConsumer(AsyncWebsocketConsumer):
         """Leave every topic."""
         if self.session is not None:
             self.session.end()
-
-    def _find_layer(self) -> Any:
-        return here().local
-
-    async def _release(self, channel: str | None) -> None:
-        """Leave every topic also where no disconnect was read."""
-        if self.session is not None:
-            self.session.end()
-        await super()._release(channel)
-
-    async def _clean_up(self) -> None:
-        if needs_clean_up(self._lane):
-            await self._close_old_connections()

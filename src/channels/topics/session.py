@@ -154,7 +154,16 @@ class Session:
             return
         try:
             self._judge(text)
-            await self._do(protocol.parse(text))
+            frame = protocol.parse(text)
+        except FrameError as refusal:
+            await self.send(protocol.error(refusal))
+        else:
+            await self.do(frame)
+
+    async def do(self, frame: protocol.Frame) -> None:
+        """Do what a frame asks for that was read already."""
+        try:
+            await self._do(frame)
         except FrameError as refusal:
             await self.send(protocol.error(refusal))
 

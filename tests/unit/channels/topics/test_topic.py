@@ -64,9 +64,11 @@ def test_a_name_finds_its_class_and_a_class_gives_the_name(room: Any) -> None:
 
 
 def test_a_name_that_no_class_has_says_what_there_is(room: Any) -> None:
-    with pytest.raises(UnknownTopicError) as error:
+    # Other modules of tests have topics, too.
+    with pytest.raises(
+        UnknownTopicError, match=r"no topic 'lobby'; known patterns: .*room\.<int:pk>"
+    ):
         find("lobby")
-    assert str(error.value) == "no topic 'lobby'; known patterns: room.<int:pk>"
     with pytest.raises(UnknownTopicError, match="no topic 7; known"):
         find(7)
 
