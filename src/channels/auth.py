@@ -23,7 +23,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.functional import LazyObject, empty
 
 from channels.conf import authentication_backends
-from channels.db import database_sync_to_async
+from channels.db import DatabaseSyncToAsync, database_sync_to_async
 from channels.lanes import enter_lane
 from channels.middleware import BaseMiddleware
 from channels.security.limits import ConnectionLimits
@@ -40,7 +40,18 @@ else:
     _LazyObject = LazyObject
 
 
-@database_sync_to_async
+class _GetUser(DatabaseSyncToAsync[[Scope], "AbstractBaseUser | AnonymousUser"]):
+    """Needs no thread to say that a client without a session, as most of a crowd, is nobody."""
+
+    async def __call__(self, scope: Scope) -> AbstractBaseUser | AnonymousUser:
+        if _is_blank(scope.get("session")):
+            from django.contrib.auth.models import AnonymousUser
+
+            return AnonymousUser()
+        return await super().__call__(scope)
+
+
+@_GetUser
 def get_user(scope: Scope) -> AbstractBaseUser | AnonymousUser:
     """Return the user of the connection's session, or an ``AnonymousUser``.
 
@@ -130,8 +141,9 @@ class UserLazyObject(_LazyObject):
 class AuthMiddleware(BaseMiddleware):
     """Puts the session's user into the scope, as ``user``; one that is there already is kept.
 
-    Costs one hop to a thread and the queries of session and user, before the inner application
-    runs. Subclasses override ``populate_scope`` or ``resolve_scope``.
+    Costs a call of ``get_user`` before the inner application runs: a hop to a thread and the
+    queries of session and user, or nothing for a client without a session. Subclasses override
+    ``populate_scope`` or ``resolve_scope``.
 
     Args:
         inner: The application to wrap.
@@ -152,13 +164,7 @@ class AuthMiddleware(BaseMiddleware):
         user = scope["user"]
         # By its type: isinstance would ask a lazy user of someone else's for its class.
         if issubclass(type(user), UserLazyObject) and user._wrapped is empty:
-            if _is_blank(scope["session"]):
-                # Nobody: known without a thread, and most connections of a crowd are so.
-                from django.contrib.auth.models import AnonymousUser
-
-                user._wrapped = AnonymousUser()
-            else:
-                user._wrapped = await get_user(scope)
+            user._wrapped = await get_user(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Pass the connection on with ``user`` in a new scope."""

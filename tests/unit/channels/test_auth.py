@@ -487,6 +487,22 @@ async def test_the_user_is_loaded_where_there_is_none(scope: Scope, loads: list[
     assert scope.get("user") is None
 
 
+async def test_a_replaced_get_user_is_asked_of_a_client_without_a_session_too(
+    loads: list[Scope],
+) -> None:
+    seen = await AuthMiddleware(whole)({"session": SessionStore()}, receive, send)
+
+    assert seen["user"] == "loaded"
+
+
+async def test_a_client_without_a_session_costs_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(get_user, "func", None)
+
+    user = await get_user({"session": SessionStore()})
+
+    assert isinstance(user, AnonymousUser)
+
+
 @pytest.mark.parametrize("user", [AnonymousUser(), "somebody"])
 async def test_a_user_that_is_there_already_is_kept(user: Any, loads: list[Scope]) -> None:
     seen = await AuthMiddleware(whole)({"session": {}, "user": user}, receive, send)
