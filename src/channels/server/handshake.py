@@ -1,22 +1,29 @@
 """The opening handshake: what a request asks for, and the bytes that answer it.
 
-The ``websockets`` package judges the request and negotiates extensions. Everything that an
-application puts into a response is checked here, so that no value can end a header early.
+A request whose every part is beyond doubt, as browsers send it, is answered here. Any other is
+judged by the ``websockets`` package, which also negotiates extensions, once for each offer.
+Everything that an application puts into a response is checked here, so that no value can end a
+header early.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
+import hashlib
 import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
+from websockets.datastructures import Headers as FieldLines
+from websockets.exceptions import InvalidHandshake
 from websockets.extensions.permessage_deflate import (
     PerMessageDeflate,
     ServerPerMessageDeflateFactory,
 )
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from channels.typing import Scope
@@ -35,6 +42,20 @@ OURS: Final = frozenset(
 )
 """Headers of the answer that the server alone decides on."""
 
+LONGEST_PLAIN: Final = 8192
+"""Bytes of a head up to which no line of it is too long for ``websockets``."""
+LONGEST_OFFER: Final = 256
+"""Bytes of an offer of extensions whose answer may be kept."""
+PLAIN: Final = re.compile(
+    rb"GET [!-~]+ HTTP/1\.1\r\n"
+    rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\x00-\x08\x0a-\x1f\x7f]*\r\n){4,100}\r\n"
+)
+KEY: Final = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==")
+SUBPROTOCOLS: Final = re.compile(
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:, ?[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*"
+)
+GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
 # Nobody keeps context from one message to the next, so that sockets share deflated frames and an
 # idle one holds no state of zlib (RFC 7692, 7.1.1).
 DEFLATE: Final = ServerPerMessageDeflateFactory(
@@ -47,12 +68,13 @@ Headers = Iterable[tuple[bytes, bytes]]
 class Handshake(NamedTuple):
     """What a client asks for, and the server's part of the answer.
 
-    ``refusal`` holds a whole response where the request is no WebSocket handshake; then nothing
-    else is of use. ``window_bits`` are permessage-deflate's towards the client, 0 without it.
+    ``answer`` holds the first lines of the response that accepts. ``refusal`` holds a whole
+    response where the request is no WebSocket handshake; then nothing else is of use.
+    ``window_bits`` are permessage-deflate's towards the client, 0 without it.
     """
 
     head: bytes
-    response: Response
+    answer: bytes
     window_bits: int
     refusal: bytes | None
 
@@ -64,21 +86,94 @@ def read_request(head: bytes, *, offers_deflate: bool) -> Handshake | None:
         head: All of it, as bytes.
         offers_deflate: Accept permessage-deflate where the client offers it.
     """
+    return read_plain_request(head, offers_deflate=offers_deflate) or judge_request(
+        head, offers_deflate=offers_deflate
+    )
+
+
+def read_plain_request(head: bytes, *, offers_deflate: bool) -> Handshake | None:
+    """Do what ``judge_request`` does, for a request that is right; ``None`` for any in doubt."""
+    if len(head) > LONGEST_PLAIN or not PLAIN.fullmatch(head):
+        return None
+    fields: dict[bytes, bytes] = {}
+    for line in head.split(b"\r\n")[1:-2]:
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name in fields:
+            return None
+        fields[name] = value.strip(b" \t")
+    if not _asks_plainly(fields):
+        return None
+    offer = fields.get(b"sec-websocket-extensions") if offers_deflate else None
+    extensions, window_bits = b"", 0
+    if offer is not None:
+        try:
+            extensions, window_bits = _negotiate(offer.decode("ascii"))
+        except (InvalidHandshake, UnicodeDecodeError):
+            return None
+    digest = hashlib.sha1(fields[b"sec-websocket-key"] + GUID).digest()  # noqa: S324 - RFC 6455
+    answer = b"%b%b\r\n%b" % (ACCEPTING, base64.b64encode(digest), extensions)
+    return Handshake(head, answer, window_bits, None)
+
+
+def judge_request(head: bytes, *, offers_deflate: bool) -> Handshake | None:
+    """Have ``websockets`` do what ``read_request`` says."""
     judge = ServerProtocol(extensions=[DEFLATE] if offers_deflate else [])
     judge.receive_data(head)
     request = next((event for event in judge.events_received() if isinstance(event, Request)), None)
     if request is None or not request.path.isascii():
         return None
     response = judge.accept(request)
-    refusal = None
     if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-        refusal = response.serialize()
-    bits = [
-        extension.local_max_window_bits
-        for extension in judge.extensions
-        if isinstance(extension, PerMessageDeflate)
+        return Handshake(head, b"", 0, response.serialize())
+    lines = [
+        f"{name}: {value}\r\n".encode("ascii")
+        for name, value in response.headers.raw_items()
+        if name != "Date"
     ]
-    return Handshake(head, response, bits[0] if bits else 0, refusal)
+    answer = b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *lines])
+    return Handshake(head, answer, _window_bits(judge.extensions), None)
+
+
+ACCEPTING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: "
+)
+
+
+def _asks_plainly(fields: dict[bytes, bytes]) -> bool:
+    """Return whether these are of a handshake (RFC 6455, 4.2.1), and nothing in them is odd."""
+    protocols = fields.get(b"sec-websocket-protocol")
+    return (
+        fields.get(b"upgrade", b"").lower() == b"websocket"
+        and fields.get(b"connection", b"").lower() in (b"upgrade", b"keep-alive, upgrade")
+        and fields.get(b"sec-websocket-version") == b"13"
+        and KEY.fullmatch(fields.get(b"sec-websocket-key", b"")) is not None
+        and (protocols is None or SUBPROTOCOLS.fullmatch(protocols) is not None)
+        and len(fields.get(b"sec-websocket-extensions", b"")) <= LONGEST_OFFER
+        and b"transfer-encoding" not in fields
+        and b"content-length" not in fields
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _negotiate(offer: str) -> tuple[bytes, int]:
+    """Return the line that answers an offer of extensions, maybe empty, and the window's bits.
+
+    Raises:
+        InvalidHandshake: It is none.
+    """
+    judge = ServerProtocol(extensions=[DEFLATE])
+    answer, extensions = judge.process_extensions(FieldLines({"Sec-WebSocket-Extensions": offer}))
+    line = b"" if answer is None else f"Sec-WebSocket-Extensions: {answer}\r\n".encode("ascii")
+    return line, _window_bits(extensions)
+
+
+def _window_bits(extensions: Iterable[object]) -> int:
+    for extension in extensions:
+        if isinstance(extension, PerMessageDeflate):
+            return extension.local_max_window_bits
+    return 0
 
 
 def fill_scope(scope: Scope, head: bytes, root_path: str) -> Scope:
@@ -119,12 +214,7 @@ def accept_response(handshake: Handshake, subprotocol: str | None, *headers: Hea
     Raises:
         ValueError: A header or the subprotocol is none, or one that is the server's to set.
     """
-    lines = [b"HTTP/1.1 101 Switching Protocols\r\n"]
-    lines += [
-        f"{name}: {value}\r\n".encode("ascii")
-        for name, value in handshake.response.headers.raw_items()
-        if name != "Date"
-    ]
+    lines = [handshake.answer]
     if subprotocol is not None:
         chosen = subprotocol.encode("utf-8", "replace")
         if not TOKEN.match(chosen):

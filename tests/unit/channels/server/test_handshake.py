@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from channels.server.handshake import (
     Handshake,
     accept_response,
     fill_scope,
     header_line,
+    judge_request,
+    read_plain_request,
     read_request,
     refuse,
     response_head,
@@ -47,6 +51,63 @@ def test_a_request_is_accepted_with_the_key_of_the_rfc() -> None:
         b"connection": b"Upgrade",
         b"sec-websocket-accept": b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
     }
+
+
+LINES = [
+    "GET / HTTP/1.1", "POST / HTTP/1.1", "GET / HTTP/1.0", "GET /a b HTTP/1.1",
+    "Host: a", "Origin: http://a", "Upgrade: websocket", "upgrade: WebSocket", "Upgrade: h2c",
+    "Connection: Upgrade", "Connection: keep-alive, Upgrade", "connection: close",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==",
+    "Sec-WebSocket-Key: dGhl", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8",
+    "Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: a, b", "Sec-WebSocket-Protocol: a,,b",
+    "Sec-WebSocket-Protocol: a b", "Sec-WebSocket-Extensions: permessage-deflate",
+    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+    "Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9, x",
+    "Sec-WebSocket-Extensions: =", "Content-Length: 0", "Content-Length: 1",
+    "Transfer-Encoding: chunked", "Cookie: a=\xe9", "no colon", "bad name: x", ": x", "x: \x00",
+]  # fmt: skip
+GOOD = ["GET / HTTP/1.1", *(LINES[number] for number in (4, 6, 9, 12, 15))]
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> bytes:
+    """Draw a request that is right but for a few lines or bytes."""
+    lines = [line for line in GOOD if draw(st.integers(0, 15))]
+    for line in draw(st.lists(st.sampled_from(LINES), max_size=3)):
+        lines.insert(draw(st.integers(1, len(lines))) if lines else 0, line)
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    if not draw(st.integers(0, 3)):
+        at = draw(st.integers(0, len(head)))
+        head = head[:at] + draw(st.binary(max_size=2)) + head[at + draw(st.integers(0, 2)) :]
+    return head
+
+
+@given(heads(), st.booleans())
+@example("\r\n".join([*GOOD, "", ""]).encode(), True)
+def test_what_is_answered_without_the_judge_is_answered_as_by_him(
+    head: bytes, offers_deflate: bool
+) -> None:
+    plain = read_plain_request(head, offers_deflate=offers_deflate)
+
+    assert plain in (None, judge_request(head, offers_deflate=offers_deflate))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "Origin: https://example.org\nCookie: sessionid=a; b=c\nUser-Agent: Mozilla/5.0 (X; é)\n",
+        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\n",
+        "Sec-WebSocket-Protocol: graphql-ws, other\n",
+    ],
+)
+def test_what_browsers_send_needs_no_judge(more: str) -> None:
+    head = asked(more).head
+
+    plain = read_plain_request(head, offers_deflate=True)
+
+    assert plain is not None
+    assert plain == judge_request(head, offers_deflate=True)
 
 
 def test_the_scope_says_what_the_request_asks_for() -> None:
