@@ -27,31 +27,28 @@ from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
 from typing import Any, Final, cast
 
-from asgiref.sync import async_to_sync
-
 from channels import telemetry
 from channels._core.broadcast import SEND, Broadcast
-from channels._core.session import RECEIVE, Session, State
+from channels._core.session import RECEIVE, State
+from channels.calls import Call, Threaded
 from channels.diagnosis import where_it_waits
 from channels.exceptions import StopConsumer
 from channels.lanes import parent_executor, set_parent_executor
 from channels.layers.inbox import Inbox
-from channels.sources import LOOK_AHEAD, Direct, DirectSocket, Pump, Source, is_method_of
+from channels.sending import OPEN, Sending
+from channels.sources import Direct, DirectSocket, Pump, Source, is_method_of
 from channels.stepping import IS_POSSIBLE, begin, context_of, finish, is_stepping
 from channels.typing import Event, Message, Receive, Send
 from channels.utils import name_that_thing
 
 DISCONNECT: Final = "websocket.disconnect"
-OPEN: Final = State.OPEN
 MOST_AT_ONCE: Final = 32
 """Events that one connection may handle before the others have a turn."""
-MOST_HELD: Final = 100
-"""Broadcasts that may wait for the accept."""
 
 logger: logging.Logger = logging.getLogger("django.channels.consumer")
 
 
-class Connection:
+class Connection(Sending):
     """Runs one consumer's handlers over one connection.
 
     Args:
@@ -61,6 +58,7 @@ class Connection:
         grace: Seconds a handler may go on after its client has left.
         socket: The server's own, if it has the extension.
         passed: Types of messages that go to the client without a handler.
+        threaded: Runs the handlers in a thread, in place of ``dispatch``, if there is one.
     """
 
     def __init__(
@@ -72,41 +70,40 @@ class Connection:
         grace: float,
         socket: DirectSocket | None = None,
         passed: frozenset[str] = frozenset(),
+        threaded: Threaded | None = None,
     ) -> None:
-        self._consumer = consumer
-        self._send = send
-        self._session = Session() if is_websocket else None
+        super().__init__(consumer, send, is_websocket=is_websocket, socket=socket)
+        self._threaded = threaded
         self._grace = grace
-        self._socket = socket
-        # A middleware that has put its own ``send`` before the server's must see every event.
-        self._sink = socket if is_method_of(send, socket) else None
         self._passed = passed if is_websocket else frozenset()
-        self._held: list[Broadcast] = []
         # Where messages need not wait, if there is one.
         self._inbox: Inbox | None = None
         self._dispatch: Callable[[Event], Awaitable[Any]]
         # What a handler waits for that was begun within a fan-out, or what it raised.
         self._begun: tuple[Event, Coroutine[Any, Any, None], Any] | None = None
         self._failure: BaseException | None = None
+        # A handler that was begun in its thread while the task is parked, and whether there has
+        # been more to do since.
+        self._call: Call | None = None
+        self._was_woken = False
         self._loop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
         self._parent_executor = parent_executor()
-        # A sync handler would only be begun to wait for its thread.
-        self._may_begin = IS_POSSIBLE and not getattr(consumer, "_sync", False)
+        # Another sync handler would only be begun to wait for its thread.
+        self._may_begin = IS_POSSIBLE and (
+            threaded is not None or not getattr(consumer, "_sync", False)
+        )
         self._context = context_of(self._task) if self._may_begin else contextvars.Context()
         self._sources: list[Source] = []
-        self._client: Pump | Direct | None = None
         self._turn = 0
         # Parked, with nothing unread, and its handlers may begin at once.
         self._is_idle = False
         self._parked: asyncio.Future[None] | None = None
         self._busy = False
-        self._client_left = False
         self._was_denied = False
         self._timer: asyncio.TimerHandle | None = None
         self._evictions = 0
-        self._has_ended = False
 
     async def run(
         self,
@@ -125,7 +122,7 @@ class Connection:
             StopConsumer: A handler ended the connection.
             Exception: What a handler or a source raised.
         """
-        self._dispatch = dispatch
+        self._dispatch = dispatch if self._threaded is None else self._threaded.run
         # Only a WebSocket's client can leave during a handler, so only it is read meanwhile.
         is_websocket = self._session is not None
         patience = self._grace if is_websocket else None
@@ -169,47 +166,12 @@ class Connection:
             if tasks := self._stop(pumps):
                 await asyncio.wait(tasks)
 
-    async def send(self, event: Event) -> bool:
-        """Hand ``event`` to the server; return whether the peer may still get it.
-
-        Raises:
-            IllegalEventError: The order of events forbids it. Nothing was sent.
-        """
-        session = self._session
-        if session is None:
-            await self._send(event)
-            return True
-        before = session.state
-        if not session.sent(event.get("type", "")):
-            return self._ignore(event)
-        try:
-            if self._sink is None or before is not OPEN or not self._sink.send_now(event):
-                await self._send(event)
-        except Exception as error:
-            # ASGI 2.4, websocket.send: a connection that has gone raises an OSError. Servers that
-            # are just closing one raise other things too; then a disconnect is there to be read.
-            if not isinstance(error, OSError) and not await self._disconnect_follows():
-                session.state = before
-                raise
-            session.peer_gone()
-            return self._ignore(event)
-        if self._held and session.state is State.OPEN:
-            await self._send_held()
-        # Not every server raises: the consumer hears of a disconnect that it has yet to handle.
-        return self._ignore(event) if self._client_left else True
-
-    def send_from_thread(self, event: Event) -> bool:
-        """Do what ``send`` does from a sync handler's thread, and wait for it.
-
-        A handler may outlive its connection in its thread; what it still sends is ignored.
-        """
-        if self._has_ended:
-            return self._ignore(event)
-        return async_to_sync(self.send)(event)
-
     def wake(self) -> None:
         """Let the loop look at its sources."""
         self._shut_inbox()
+        if self._call is not None:
+            self._was_woken = True
+            return
         if self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
@@ -224,35 +186,6 @@ class Connection:
             self._hold(broadcast)
         elif not self._write(broadcast):
             await self._handle(broadcast, self.send)
-
-    def _write(self, event: Broadcast) -> bool:
-        """Hand a frame to the sink; ``False`` where there is none, or ``send`` has to judge it."""
-        if (
-            self._sink is None
-            or self._session is None
-            or self._session.state is not OPEN
-            or event["type"] != SEND
-        ):
-            return False
-        self._sink.write(event)
-        return True
-
-    def _hold(self, event: Broadcast) -> None:
-        if len(self._held) < MOST_HELD:
-            self._held.append(event)
-        else:
-            self._drop_held("full", 1)
-
-    async def _send_held(self) -> None:
-        while self._held:
-            event = self._held.pop(0)
-            if not self._write(event):
-                await self.send(event)
-
-    def _drop_held(self, reason: str, count: int) -> None:
-        if count:
-            channel = getattr(self._consumer, "channel_name", "")
-            telemetry.emit(telemetry.MessageDropped(channel, reason, count))
 
     def _next(self) -> Event | None:
         # One event of each source per round, the client's first.
@@ -276,14 +209,6 @@ class Connection:
             self._session.received(event.get("type", ""))
         return event
 
-    async def _disconnect_follows(self) -> bool:
-        for _ in range(LOOK_AHEAD):
-            if self._client is None or self._client_left:
-                break
-            self._client.look_ahead()
-            await asyncio.sleep(0)
-        return self._client_left
-
     async def _park(self) -> None:
         self._parked = self._loop.create_future()
         self._open_inbox()
@@ -291,12 +216,15 @@ class Connection:
         try:
             await self._parked
         except asyncio.CancelledError as error:
-            if self._begun is None:
+            if self._begun is None and self._call is None:
                 raise
             cancellation = error
         finally:
             self._parked = None
             self._shut_inbox()
+        if self._call is not None:  # from Python 3.12 on
+            call, self._call = self._call, None
+            await self._handle(call.event, lambda _: call.give_up())
         if self._failure is not None:  # from Python 3.12 on
             raise self._failure
         if self._begun is not None:  # from Python 3.12 on
@@ -333,14 +261,16 @@ class Connection:
 
     def _begin_handler(self, event: Event) -> None:  # from Python 3.12 on
         self._busy = True
+        if self._threaded is not None:
+            self._was_woken = False
+            self._call = self._threaded.begin(event, self._context.copy(), self._call_ended)
+            return
         try:
             handling = _awaiting(self._dispatch(event))
             waits_for = begin(handling, self._task, self._context)
         except StopIteration:
             self._has_handled()
-            # Unless it was woken meanwhile, it is as idle as before.
-            if self._parked is not None and not self._parked.done():
-                self._open_inbox()
+            self._be_idle()
             return
         except BaseException as error:
             self._busy = False
@@ -348,6 +278,27 @@ class Connection:
         else:
             self._begun = event, handling, waits_for
         self.wake()
+
+    def _call_ended(self, call: Call) -> None:  # from Python 3.12 on
+        if call is not self._call:
+            return
+        self._call = None
+        if call.error is not None:
+            self._busy = False
+            self._failure = call.error
+            self.wake()
+            return
+        self._context.run(call.take_over_context)
+        self._has_handled()
+        if self._was_woken:
+            self.wake()
+        else:
+            self._be_idle()
+
+    def _be_idle(self) -> None:  # from Python 3.12 on
+        """Be as idle as before, unless it was woken meanwhile."""
+        if self._parked is not None and not self._parked.done():
+            self._open_inbox()
 
     async def _handle(
         self, event: Event, dispatch: Callable[[Event], Awaitable[Any]] | None = None
@@ -433,15 +384,6 @@ class Connection:
         for _ in range(evictions):
             self._task.uncancel()
         return evictions > 0 and not self._task.cancelling()
-
-    def _ignore(self, event: Event) -> bool:
-        logger.debug(
-            "%s sent %s to a peer that has gone.",
-            name_that_thing(self._consumer),
-            event.get("type"),
-        )
-        telemetry.emit(telemetry.SendIgnored(str(event.get("type"))))
-        return False
 
 
 def _awaiting(outcome: Awaitable[Any]) -> Coroutine[Any, Any, Any]:  # from Python 3.12 on

@@ -8,11 +8,12 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from types import CoroutineType
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels._core.broadcast import KINDS
 from channels._core.outbox import SlowConsumer
+from channels.calls import Call, Threaded
 from channels.conf import channels_settings
 from channels.connection import Connection
 from channels.db import (
@@ -27,6 +28,9 @@ from channels.layers import get_channel_layer
 from channels.sources import Source, direct_socket
 from channels.typing import Event, Message, Receive, Scope, Send
 from channels.utils import name_that_thing
+
+NO_ERROR: Final = (None, None, None)
+"""What ``sys.exc_info`` says where nothing is being handled."""
 
 logger: logging.Logger = logging.getLogger("django.channels.consumer")
 
@@ -52,6 +56,11 @@ def _handler_name(event_type: str) -> str:
     if name.startswith("_"):
         raise ValueError("Malformed type in message (leading underscore)")
     return name
+
+
+@functools.lru_cache(maxsize=1024)
+def _class_with_dispatch(consumer_class: type) -> type:
+    return next(each for each in consumer_class.__mro__ if "dispatch" in vars(each))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -99,16 +108,17 @@ class AsyncConsumer:
         socket = direct_socket(scope)
         if socket is not None:
             socket.slow_consumer = SlowConsumer(self.slow_consumer)
-        connection = Connection(
-            self,
-            send,
-            is_websocket=scope.get("type") == "websocket",
-            grace=channels_settings().disconnect_grace,
-            socket=socket,
-            # mypy looks at the __hash__ of instances; a class has its own.
-            passed=_passed_on(type(self)),  # type: ignore[arg-type]
-        )
         with enter_lane() as self._lane:
+            connection = Connection(
+                self,
+                send,
+                is_websocket=scope.get("type") == "websocket",
+                grace=channels_settings().disconnect_grace,
+                socket=socket,
+                # mypy looks at the __hash__ of instances; a class has its own.
+                passed=_passed_on(type(self)),  # type: ignore[arg-type]
+                threaded=self._threaded(),
+            )
             channel = None
             try:
                 channel, source = await self._open_channel(connection.wake)
@@ -165,6 +175,10 @@ class AsyncConsumer:
 
     def _find_layer(self) -> Any:
         return get_channel_layer(self.channel_layer_alias)
+
+    def _threaded(self) -> Threaded | None:
+        """Return how handlers run in the thread of the lane, if they do."""
+        return None
 
     async def _open_channel(
         self, wake: Callable[[], None]
@@ -249,5 +263,20 @@ class SyncConsumer(AsyncConsumer):
             )
 
     def send(self, message: Event) -> bool:  # type: ignore[override]
-        """Send a raw ASGI event, waiting until the server has it."""
+        """Send a raw ASGI event; wait while the client does not read."""
         return cast("bool", self.base_send(message))
+
+    def _threaded(self) -> Threaded | None:
+        # Whoever has put his own ``dispatch`` before this one sees every event.
+        if (
+            self._lane.executor is None
+            or _class_with_dispatch(type(self)) is not SyncConsumer  # type: ignore[arg-type]
+            or "dispatch" in vars(self)
+        ):
+            return None
+        return Threaded(self._lane, self._handle_in_thread)
+
+    def _handle_in_thread(self, call: Call) -> None:
+        dispatch = vars(SyncConsumer)["dispatch"]
+        where = call.threaded.loop, NO_ERROR, call.tasks, call.context.run
+        dispatch.thread_handler(*where, dispatch.func, self, call.event)

@@ -16,7 +16,7 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 from django.db.backends.signals import connection_created
 
-from channels.lanes import Lane, current_lane
+from channels.lanes import SHARED, Lane, current_lane
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -69,12 +69,15 @@ class DatabaseSyncToAsync(SyncToAsync[P, R]):
         super().__init__(func, thread_sensitive, executor, **options)
 
     def thread_handler(self, loop: asyncio.AbstractEventLoop, *args: Any, **kwargs: Any) -> Any:
-        """Run the function in its thread, between two clean-ups."""
-        _clean_up()
+        """Run the function in its thread, between two clean-ups.
+
+        A lane whose thread has opened no connection needs none.
+        """
+        _clean_up_if_used()
         try:
             return super().thread_handler(loop, *args, **kwargs)  # type: ignore[no-untyped-call]
         finally:
-            _clean_up()
+            _clean_up_if_used()
 
 
 if TYPE_CHECKING:
@@ -114,6 +117,9 @@ def close_old_connections(**kwargs: Any) -> None:
             connection.close_if_unusable_or_obsolete()
 
 
+_OURS: Final = close_old_connections
+
+
 async def aclose_old_connections() -> None:
     """Close the connections of the sync thread that are too old or broken.
 
@@ -141,6 +147,19 @@ def needs_clean_up(lane: Lane) -> bool:
     return lane.database_used or (
         lane.database_open and time.monotonic() - lane.cleaned_at > RECHECK
     )
+
+
+def _clean_up_if_used() -> None:
+    """Clean up, unless the thread is a lane's and has opened no connection."""
+    lane = current_lane()
+    if (
+        lane is SHARED
+        or lane.database_used
+        or lane.database_open
+        # Whoever has replaced it is to be called in any case.
+        or close_old_connections is not _OURS
+    ):
+        _clean_up()
 
 
 def _clean_up() -> None:

@@ -10,12 +10,18 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import Token
+from typing import Final
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
 
 from channels.conf import channels_settings
+
+MOST_JOBS: Final = 32
+"""Jobs of a lane between two looks at what else its thread has to do."""
 
 
 class _LaneContext(ThreadSensitiveContext):
@@ -40,6 +46,9 @@ class Lane:
     """
 
     __slots__ = (
+        "_is_busy",
+        "_jobs",
+        "_lock",
         "cleaned_at",
         "connections",
         "context",
@@ -59,6 +68,38 @@ class Lane:
         self.database_open: bool = False
         self.cleaned_at: float = 0.0
         self.context: ThreadSensitiveContext = _LaneContext(self)
+        self._jobs: deque[Callable[[], None]] = deque()
+        self._is_busy = False
+        self._lock = threading.Lock()
+
+    def post(self, job: Callable[[], None]) -> None:
+        """Have ``job``, which must not raise, run in the lane's thread; jobs keep their order.
+
+        One item of the executor does all that have gathered, up to ``MOST_JOBS``.
+
+        Raises:
+            RuntimeError: The interpreter ends.
+        """
+        with self._lock:
+            self._jobs.append(job)
+            is_first, self._is_busy = not self._is_busy, True
+        if is_first:
+            self._submit()
+
+    def _work(self) -> None:
+        for _ in range(MOST_JOBS):
+            with self._lock:
+                if not self._jobs:
+                    self._is_busy = False
+                    return
+                job = self._jobs.popleft()
+            job()
+        # Others that use the thread have their turn.
+        self._submit()
+
+    def _submit(self) -> None:
+        if self.executor is not None:
+            self.executor.submit(self._work)
 
 
 SHARED: Lane = Lane()

@@ -52,6 +52,17 @@ class DirectSocket(Protocol):
         """Send a ``websocket.send`` at once; ``False``, and nothing done, for anything else."""
         ...
 
+    def frame_of(self, event: Event) -> bytes | None:
+        """Return the frame of a ``websocket.send``, in any thread.
+
+        ``None`` where it could not be sent at once, or for anything else.
+        """
+        ...
+
+    def send_frame(self, frame: bytes) -> bool:
+        """Send what ``frame_of`` returned; ``False`` if the socket has closed meanwhile."""
+        ...
+
     def listen(self, arrived: Callable[[Event], None] | None) -> None:
         """Call ``arrived`` with each event as soon as it can be taken; ``None`` for no more."""
         ...

@@ -214,14 +214,31 @@ class WebSocketProtocol(Opening):
 
         A client that does not read has to be waited for.
         """
+        frame = self.frame_of(event)
+        if frame is None:
+            return False
+        self._transmit(frame)
+        return True
+
+    def frame_of(self, event: Event) -> bytes | None:
+        """Return the frame of a ``websocket.send``, in any thread.
+
+        ``None`` where it could not be sent at once, or for anything else.
+        """
         if (
             self._state is not OPEN
             or self._drained is not None
             or type(event) is Broadcast
             or event["type"] != "websocket.send"
         ):
+            return None
+        return self._encode(event)
+
+    def send_frame(self, frame: bytes) -> bool:
+        """Send what ``frame_of`` returned; ``False`` if the socket has closed meanwhile."""
+        if self._state is not OPEN:
             return False
-        self._transmit(self._encode(event))
+        self._transmit(frame)
         return True
 
     def _encode(self, event: Event) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 from channels import telemetry
 from channels._core.broadcast import Broadcast
 from channels._core.outbox import SlowConsumer
-from channels.connection import MOST_HELD
+from channels.sending import MOST_HELD
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
