@@ -1,14 +1,16 @@
 """One message to every member of a group, in slices that leave the event loop to others.
 
 A fan-out begins at once and mostly ends at once. One that takes longer than ``SLICE`` goes on in
-the next turns of the loop, and what is sent to the same group meanwhile stands in line behind it,
-so every member gets the messages of a group in the same order.
+the next turns of the loop, of each of which all that go on share one slice. What is sent to the
+same group meanwhile stands in line behind it, so every member gets the messages of a group in the
+same order.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -84,16 +86,16 @@ class FanOut:
         """Whether every member has had its turn."""
         return self._index >= len(self._members)
 
-    def advance(self, put: Put) -> None:
-        """Put a copy into the next members' inboxes for as long as one slice.
+    def advance(self, put: Put, until: float) -> None:
+        """Put a copy into the next members' inboxes.
 
         Args:
             put: Delivers to a channel that is not an inbox of this loop.
+            until: When to stop, on the monotonic clock, after ``LOOK`` members at least.
         """
         members, channels, copies = self._members, self._channels, self.copies
         sent_at, loop = self.sent_at, self._loop
         frame = copies if type(copies) is Broadcast and copies["type"] == SEND else None
-        until = time.monotonic() + SLICE
         while not self.is_done:
             start = self._index
             self._index = min(start + LOOK, len(members))
@@ -136,6 +138,8 @@ class FanOuts:
         self._put = put
         # Each loop has lines of its own, and only it looks at them.
         self._lines: dict[tuple[asyncio.AbstractEventLoop, str], list[FanOut]] = {}
+        # The groups whose fan-outs go on, in the order of their turns, by loop.
+        self._going_on: dict[asyncio.AbstractEventLoop, deque[str]] = {}
 
     def start(self, fan: FanOut) -> asyncio.Future[Any] | None:
         """Begin, or stand in line; return what is done at the end, if that has not come yet.
@@ -152,7 +156,7 @@ class FanOuts:
         # What a handler sends to this group from within stands in line, too.
         line = self._lines[key] = [fan]
         try:
-            fan.advance(self._put)
+            fan.advance(self._put, time.monotonic() + SLICE)
         except BaseException:
             fan.end()
             raise
@@ -162,22 +166,45 @@ class FanOuts:
             else:
                 fan.done = fan._loop.create_future()
             if line:
-                fan._loop.call_soon(self._go_on, key)
+                self._go_on_later(fan)
             else:
                 del self._lines[key]
         return fan.done
 
-    def _go_on(self, key: tuple[asyncio.AbstractEventLoop, str]) -> None:
+    def _go_on_later(self, fan: FanOut) -> None:
+        loop = fan._loop
+        waiting = self._going_on.get(loop)
+        if waiting is None:
+            waiting = self._going_on[loop] = deque()
+            loop.call_soon(self._go_on, loop)
+        waiting.append(fan.group)
+
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        waiting = self._going_on[loop]
+        until = time.monotonic() + SLICE
+        # Each has a turn at most, so that those behind a long one come before it does again.
+        for _ in range(len(waiting)):
+            if self._advance(loop, group := waiting.popleft(), until):
+                waiting.append(group)
+            if time.monotonic() > until:
+                break
+        if waiting:
+            loop.call_soon(self._go_on, loop)
+        else:
+            del self._going_on[loop]
+
+    def _advance(self, loop: asyncio.AbstractEventLoop, group: str, until: float) -> bool:
+        """Let the first fan-out of a line go on; return whether there is more to do."""
+        key = (loop, group)
         line = self._lines[key]
         fan = line[0]
         try:
-            fan.advance(self._put)
+            fan.advance(self._put, until)
         except Exception as error:
             fan.end(error)
         if fan.is_done:
             del line[0]
             fan.end()
-        if line:
-            fan._loop.call_soon(self._go_on, key)
-        else:
+        if not line:
             del self._lines[key]
+        return bool(line)

@@ -336,6 +336,28 @@ async def test_another_group_does_not_wait(crowd: Crowd) -> None:
 
 
 @pytest.mark.usefixtures("slices")
+async def test_fan_outs_that_go_on_share_one_slice_of_a_turn(crowd: Crowd) -> None:
+    groups = [f"crowd-{number}" for number in range(4)]
+    for number in range(200):
+        for group in groups:
+            await crowd.layer.group_add(group, f"member!{number}")
+    sending = [
+        asyncio.create_task(crowd.layer.group_send(group, {"type": "line", "n": group}))
+        for group in groups
+    ]
+    await asyncio.sleep(0)
+    crowd.received()
+    most = 0
+    while not all(task.done() for task in sending):
+        before = sum(box.qsize() for box in crowd.layer.channels.values())
+        await asyncio.sleep(0)
+        most = max(most, sum(box.qsize() for box in crowd.layer.channels.values()) - before)
+
+    # As many as lie between two looks at the clock, whatever the number of groups.
+    assert most == 16
+
+
+@pytest.mark.usefixtures("slices")
 async def test_a_member_that_goes_before_its_turn_is_counted(crowd: Crowd) -> None:
     before = telemetry.totals["MessageDropped.closed"]
     sending = asyncio.create_task(crowd.layer.group_send("crowd", FLAT))
