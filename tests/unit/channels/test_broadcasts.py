@@ -13,12 +13,12 @@ import pytest
 from channels import telemetry
 from channels._core.broadcast import Broadcast
 from channels._core.outbox import SlowConsumer
-from channels.sending import MOST_HELD
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.layers import channel_layers, get_channel_layer
 from channels.layers.memory import InMemoryChannelLayer
+from channels.sending import MOST_HELD
 from channels.testing import WebsocketCommunicator
 from channels.typing import Event
 from tests.conftest import SLOW

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,20 @@ from django.db import connections
 from django.test import override_settings
 
 from channels import checks, conf
-from tests.unit.channels.topics.conftest import only_these_topics, room  # noqa: F401 - fixtures
+from channels.topics import topic
+from tests.unit.channels.topics.conftest import room  # noqa: F401 - a fixture
 
 BASE = "channels.layers.BaseChannelLayer"
 MEMORY = "channels.layers.InMemoryChannelLayer"
 ASGI = override_settings(ASGI_APPLICATION="mysite.asgi.application")
+
+
+@pytest.fixture(autouse=True)
+def no_topics(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(topic, "_classes", {})
+    topic._find.cache_clear()
+    yield
+    topic._find.cache_clear()
 
 
 def found(*, deploy: bool = False) -> list[CheckMessage]:
