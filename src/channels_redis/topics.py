@@ -83,6 +83,15 @@ class RedisTopicBroker:
         """Its event loop."""
         return self._home.loop
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed."""
+        return self._is_closed
+
+    async def hear_signals(self) -> None:
+        """Hear of signals from now on; see ``TopicBroker``."""
+        await self._shards.all[0].listen(self._signals)
+
     def health(self) -> list[ShardHealth]:
         """Describe every connection that was needed."""
         return self._shards.health()
@@ -119,10 +128,10 @@ class RedisTopicBroker:
 
     async def listen(self, topic: str) -> None:
         """Have the listener hear of ``topic``, and of signals; see ``TopicBroker``."""
-        shard, first = self._shards.of(topic), self._shards.all[0]
+        shard = self._shards.of(topic)
         channel = shard.keys.topic(topic)
         self._topics[channel] = topic
-        await first.listen(self._signals)
+        await self.hear_signals()
         try:
             # Not any more, if that was said meanwhile.
             if channel in self._topics:

@@ -51,6 +51,15 @@ class TopicBroker(Protocol):
     what was asked may or may not have happened.
     """
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed; then another one is needed."""
+        ...
+
+    async def hear_signals(self) -> None:
+        """Have the listener hear of signals; when this returns, it does. Idempotent."""
+        ...
+
     async def publish(
         self, topic: str, body: bytes, *, retention: Retention | None, publication_id: str
     ) -> Position | None:

@@ -72,7 +72,9 @@ class MemoryTopics:
         with self._lock:
             now = time.monotonic()
             self._expire(now)
-            log = self._logs.get(topic) or self._log(topic, now, UNPUBLISHED)
+            kept = self._logs.get(topic)
+            # Whoever reads it has it open: its position must not be forgotten under them.
+            log = self._log(topic, now, UNPUBLISHED if kept is None else kept.retention)
             log.trim(now)
             return log.after(after)
 
@@ -83,6 +85,8 @@ class MemoryTopics:
             self._ends.pop(topic, None)
             if topic in self._members:
                 self.change(topic, lambda members, now: members.clear())
+            for broker in self._brokers:
+                broker.forgotten.add(topic)
 
     def flush(self) -> None:
         """Erase every topic."""
@@ -176,11 +180,20 @@ class MemoryTopics:
 
 
 class MemoryTopicBroker:
-    """The topics of one process, seen from one event loop; see ``TopicBroker``."""
+    """The topics of one process, seen from one event loop; see ``TopicBroker``.
+
+    Attributes:
+        loop: That loop.
+        node: Its id.
+        forgotten: Topics that were forgotten since it has renewed its lease.
+        is_closed: Whether it was closed.
+    """
 
     def __init__(self, topics: MemoryTopics, listener: Listener) -> None:
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.node: str = secrets.token_hex(8)
+        self.forgotten: set[str] = set()
+        self.is_closed: bool = False
         self._topics = topics
         self._listener = listener
         self._heard: deque[Callable[[Listener], Any]] = deque()
@@ -223,6 +236,9 @@ class MemoryTopicBroker:
         self._topics.forget(topic)
         self._hear()
 
+    async def hear_signals(self) -> None:
+        """Do nothing: signals are heard from the beginning."""
+
     async def listen(self, topic: str) -> None:
         """Hear of a topic."""
         self._topics.listen(self, topic)
@@ -252,9 +268,11 @@ class MemoryTopicBroker:
     async def renew(self, topics: Sequence[str], lease: float) -> None:
         """Renew the lease, and end those that have run out; members of a forgotten topic enter."""
         for topic in topics:
-            for connection, (key, shown) in self._entered.get(topic, {}).items():
-                self._enter(topic, connection, key, shown=shown)
+            if topic in self.forgotten:
+                for connection, (key, shown) in self._entered.get(topic, {}).items():
+                    self._enter(topic, connection, key, shown=shown)
             self._change(topic, lambda members, now: self._renew(members, now, lease))
+        self.forgotten.clear()
 
     async def present(self, topic: str) -> Present:
         """Return who is in a topic. No waiting."""
@@ -264,6 +282,7 @@ class MemoryTopicBroker:
 
     async def close(self) -> None:
         """Hear of nothing more."""
+        self.is_closed = True
         self._topics.close(self)
 
     def _change(self, topic: str, what: Callable[[Members, float], Change | None]) -> None:

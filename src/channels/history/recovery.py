@@ -115,12 +115,6 @@ class Log:
         self._bytes += len(publication.body)
         self.trim(now)
 
-    def restart(self, position: Position) -> None:
-        """Forget everything and stand at ``position``."""
-        self.position = position
-        self._entries.clear()
-        self._bytes = 0
-
     def trim(self, now: float) -> None:
         """Drop what is over the bounds."""
         entries, retention = self._entries, self.retention

@@ -41,6 +41,7 @@ def apply(present: Present, change: Change) -> Present | None:
         return present
     if change.version != present.version + 1:
         return None
-    members = {key: shown for key, shown in present.members.items() if key not in change.left}
+    left = set(change.left)
+    members = {key: shown for key, shown in present.members.items() if key not in left}
     members.update(change.joined)
     return Present(change.version, members)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from channels.exceptions import LayerUnavailableError
 from channels.history.broker import TopicBroker
@@ -20,8 +22,24 @@ RENEWAL: Final = 3.0
 RETRY: Final = 2.0
 """Seconds before a leave that the broker did not answer is tried again."""
 
-Place = tuple[str, str]
-"""A topic's name and a client's id."""
+
+class Place(NamedTuple):
+    """One client of one member in one topic.
+
+    Attributes:
+        topic: The topic's name.
+        connection: Stands for both. Clients choose their ids, so another member's client with the
+            same id is another connection.
+    """
+
+    topic: str
+    connection: str
+
+    @classmethod
+    def of(cls, topic: Topic, member: str) -> Place:
+        """Return the place of a subscription."""
+        both = f"{len(member)}:{member}{topic.connection}"
+        return cls(topic.name, hashlib.sha256(both.encode()).hexdigest()[:32])
 
 
 class Attendance:
@@ -39,56 +57,58 @@ class Attendance:
         # The channels of a client in a topic: right after a break it may have two.
         self._entered: dict[Place, set[str]] = {}
         self._leaving: dict[Place, asyncio.TimerHandle] = {}
+        self._counts: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def topics(self) -> list[str]:
-        """Names of topics with members here."""
-        return list({name for name, _ in (*self._entered, *self._leaving)})
+        """Names of topics with members here, or with some that have yet to leave."""
+        return list({*self._counts, *(place.topic for place in self._leaving)})
 
-    async def enter(self, topic: Topic, channel: str, shown: str) -> None:
-        """Note that a connection is there. Idempotent.
+    async def enter(self, topic: Topic, channel: str, shown: str) -> Place:
+        """Note that a connection is there, and return its place. Idempotent.
 
         Raises:
-            LayerUnavailableError: The broker did not answer.
+            LayerUnavailableError: The broker did not answer. It is not there, as far as is known.
         """
-        place = (topic.name, topic.connection)
+        member = topic.member()
+        place = Place.of(topic, member)
         leaving = self._leaving.pop(place, None)
         if leaving is not None:
             leaving.cancel()
-        is_first = topic.name not in self.topics
-        self._entered.setdefault(place, set()).add(channel)
-        await self._broker.enter(topic.name, topic.connection, topic.member(), shown=shown)
-        if is_first:
-            await self.renew([topic.name])
+        is_first = not self._counts[topic.name]
+        if place not in self._entered:
+            self._entered[place] = set()
+            self._counts[topic.name] += 1
+        self._entered[place].add(channel)
+        try:
+            await self._broker.enter(topic.name, place.connection, member, shown=shown)
+            if is_first:
+                await self.renew([topic.name])
+        except BaseException:
+            # It may have entered all the same.
+            self.leave(place, channel)
+            raise
+        return place
 
     async def renew(self, topics: Sequence[str]) -> None:
         """Keep the members of this process, and let those of dead ones go."""
         # It ends early enough for another process to see it in time.
         await self._broker.renew(topics, LEASE - RENEWAL)
 
-    def leave(self, topic: Topic, channel: str) -> None:
-        """Note that a connection has left, for good."""
-        place = (topic.name, topic.connection)
-        if self._release(place, channel):
-            self._leave_in(0.0, place)
-
-    def lose(self, topic: Topic, channel: str) -> None:
-        """Note that a connection was lost; it may come back."""
-        place = (topic.name, topic.connection)
-        if self._release(place, channel):
-            self._leave_in(topic.presence_grace, place)
-
-    def _release(self, place: Place, channel: str) -> bool:
-        """Forget one of a client's connections; return whether it was the last."""
+    def leave(self, place: Place, channel: str, grace: float = 0.0) -> None:
+        """Note that a connection has left; with ``grace`` it may come back in so many seconds."""
         channels = self._entered.get(place)
         if channels is None:
-            return False
+            return
         channels.discard(channel)
         if channels:
-            return False
+            return
         del self._entered[place]
-        return True
+        self._counts[place.topic] -= 1
+        if not self._counts[place.topic]:
+            del self._counts[place.topic]
+        self._leave_in(grace, place)
 
     def _leave_in(self, seconds: float, place: Place) -> None:
         loop = asyncio.get_running_loop()
@@ -100,14 +120,12 @@ class Attendance:
         task.add_done_callback(self._tasks.discard)
 
     async def _leave(self, place: Place) -> None:
-        leaving = self._leaving.get(place)
+        if place in self._entered or self._leaving.pop(place, None) is None:
+            return  # it came back
         try:
             await self._broker.leave(*place)
         except LayerUnavailableError as error:
             # This process's lease keeps it there until it has left.
-            logger.warning("Cannot leave topic %s: %s; trying again.", place[0], error)
-            if self._leaving.get(place) is leaving and place not in self._entered:
+            logger.warning("Cannot leave topic %s: %s; trying again.", place.topic, error)
+            if place not in self._entered:
                 self._leave_in(RETRY, place)
-            return
-        if self._leaving.get(place) is leaving:
-            self._leaving.pop(place, None)

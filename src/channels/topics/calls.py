@@ -47,11 +47,9 @@ class Accepted(NamedTuple):
 
     Attributes:
         arguments: The struct of its ``data``.
-        is_async: Whether the method is a coroutine function.
     """
 
     arguments: type[msgspec.Struct]
-    is_async: bool
 
     def decode(self, data: msgspec.Raw) -> dict[str, Any]:
         """Return the arguments by name.
@@ -106,4 +104,4 @@ def _accepted(name: str, method: Callable[..., Any]) -> Accepted:
         msgspec.json.Decoder(arguments)
     except TypeError as error:
         raise TypeError(f"{name}: {error}") from error
-    return Accepted(arguments, inspect.iscoroutinefunction(method))
+    return Accepted(arguments)

@@ -10,9 +10,8 @@ from channels.topics import protocol
 from channels.topics.open_topic import frame_of
 from channels.topics.protocol import SUBPROTOCOL
 from channels.topics.serving import ServesTopics
+from channels.topics.session import NO_CLIENT
 
-NO_CLIENT: Final = 3400
-"""Close code for what does not speak the protocol."""
 RESTART: Final = frame_of(
     protocol.encode(
         {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -93,12 +94,18 @@ class Engine:
     # Connections
 
     def connect(self, connection: Connected) -> None:
-        """Know of a connection."""
+        """Know of a connection: from now on it hears signals."""
         self.connections[connection.channel] = connection
+        if self._keeping_up is None or self._keeping_up.done():
+            # In a context of its own, not in that of the connection which happens to be first.
+            self._keeping_up = self._loop.create_task(
+                self._upkeep(self), context=contextvars.Context()
+            )
+
+    def greet(self, connection: Connected) -> None:
+        """Know a connection by its client's id, and let it hear pings."""
         self._by_client.setdefault(connection.client, set()).add(connection.channel)
         self.local.join(EVERYBODY, connection.channel)
-        if self._keeping_up is None or self._keeping_up.done():
-            self._keeping_up = self._loop.create_task(self._upkeep(self))
 
     def disconnect(self, connection: Connected) -> None:
         """Forget it."""
@@ -198,7 +205,12 @@ class Engine:
     def presence_changed(self, topic: str, change: Change) -> None:
         """Tell the subscribers, if it is the next change; else read who is there."""
         here = self.topics.get(topic)
-        if here is None or here.present is None:
+        if here is None:
+            return
+        if here.loading is not None and not here.loading.done():
+            # What is being read may be older than this.
+            here.is_stale = True
+        if here.present is None:
             return
         after = apply(here.present, change)
         if after is None:
@@ -231,7 +243,12 @@ class Engine:
         except ValueError:
             logger.exception("Skipped a publication of %s that is none of ours.", topic.name)
             telemetry.emit(telemetry.MessageRejected(topic.name, "payload"))
-            return None
+            if not publication.offset:
+                return None
+            # Its number must not be missing.
+            return self.local.hand_out(
+                topic.name, frame_of(protocol.skipped(topic.name, publication.offset))
+            )
         text = protocol.publication(topic.name, publication.offset, body.text)
         message: dict[str, Any] = {"type": "websocket.send", "text": text, "topic": topic.name}
         if publication.offset:
@@ -250,9 +267,12 @@ class Engine:
         excluded = [one for one in self._by_client[client] if one in topic.subscribers]
         for channel in excluded:
             self.local.leave(topic.name, channel)
-        later = self.local.hand_out(topic.name, frame)
+        try:
+            later = self.local.hand_out(topic.name, frame)
+        finally:
+            for channel in excluded:
+                self.local.join(topic.name, channel)
         for channel in excluded:
-            self.local.join(topic.name, channel)
             if offset:
                 self.local.hand_over(channel, frame_of(protocol.skipped(topic.name, offset)))
         return later
@@ -298,8 +318,15 @@ class Engine:
             try:
                 async with self._reads:
                     await self._read_missing(topic)
-            except LayerUnavailableError as error:
-                logger.warning("Cannot read topic %s: %s; trying again.", topic.name, error)
+            except Exception as error:
+                # Whatever it is, those who have the topic must not miss anything for it.
+                unexpected = None if isinstance(error, LayerUnavailableError) else error
+                logger.warning(
+                    "Cannot read topic %s: %r; trying again.",
+                    topic.name,
+                    error,
+                    exc_info=unexpected,
+                )
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, LAST_RETRY)
                 continue
@@ -332,7 +359,10 @@ class Engine:
         self._tell(topic, protocol.encode({**frame, "reason": reason.value}))
 
     def _note_present(self, topic: OpenTopic, present: Present) -> None:
-        before, topic.present = topic.present, present
+        before = topic.present
+        if before is not None and before.version > present.version:
+            return  # changes have come since it was read
+        topic.present = present
         if before is None or before.version != present.version:
             # Of what came between, clients know nothing; they take the whole again.
             standing = topic.standing()

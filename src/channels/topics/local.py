@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
+from channels import telemetry
 from channels._core.broadcast import Broadcast
 from channels.layers import InMemoryChannelLayer
 
@@ -38,4 +39,5 @@ class LocalLayer(InMemoryChannelLayer):
 
     def hand_over(self, channel: str, frame: Broadcast) -> None:
         """Give ``frame`` to one; what it has no room for is counted, and the client recovers."""
-        self._hub.deliver(channel, frame)
+        if not self._hub.deliver(channel, frame):
+            telemetry.emit(telemetry.MessageDropped(channel, "full"))

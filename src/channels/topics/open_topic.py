@@ -14,7 +14,8 @@ from channels.topics.topic import Topic
 
 FIRST_PAUSE: Final = 2.0
 LAST_PAUSE: Final = 64.0
-"""Seconds between a publication and the first and the last word of where the topic stands."""
+"""Seconds between a publication and the first word of where the topic stands, and between two of
+the later ones."""
 RECENT: Final = 1.0
 """Seconds for which an epoch that was read is taken for the present one."""
 
@@ -101,8 +102,8 @@ class OpenTopic:
             self._speaks_at = now + FIRST_PAUSE
         if now < self._speaks_at:
             return None
-        self._pause *= 2
-        self._speaks_at = now + self._pause if self._pause <= LAST_PAUSE else float("inf")
+        self._pause = min(2 * self._pause, LAST_PAUSE)
+        self._speaks_at = now + self._pause
         return self.standing()
 
     def standing(self) -> str | None:

@@ -79,6 +79,8 @@ class Ping(msgspec.Struct, tag="ping", frozen=True):
 Frame = Hello | Subscribe | Unsubscribe | Call | Refresh | Ping
 Request = Subscribe | Unsubscribe | Call
 
+# One encoder for all: json.dumps makes a new one for each call with options.
+_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decoder: Final[msgspec.json.Decoder[Frame]] = msgspec.json.Decoder(Frame)
 
 
@@ -132,7 +134,7 @@ def parse_position(request: Subscribe) -> Position | None:
 
 def encode(value: Any) -> str:
     """Return a frame, or a value in one, as text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def publication(topic: str, offset: int, text: str) -> str:
@@ -148,10 +150,19 @@ def skipped(topic: str, offset: int) -> str:
 
 def one(topic: str, each: Publication, client: str) -> str:
     """Return the frame of a reliable publication, as ``client`` may see it."""
-    body = Body.unpack(each.body)
-    if body.exclude and body.exclude == client:
+    body = body_for(each, client)
+    if body is None:
         return skipped(topic, each.offset)
     return publication(topic, each.offset, body.text)
+
+
+def body_for(each: Publication, client: str) -> Body | None:
+    """Return what ``client`` may see of a publication; nothing of what is none of ours."""
+    try:
+        body = Body.unpack(each.body)
+    except ValueError:
+        return None
+    return None if body.exclude and body.exclude == client else body
 
 
 def reply(request_id: int, data: str) -> str:
@@ -182,8 +193,8 @@ def subscribed(
 
 def item(each: Publication, client: str) -> str:
     """Return a publication as an item of ``publications``, as ``client`` may see it."""
-    body = Body.unpack(each.body)
-    if body.exclude and body.exclude == client:
+    body = body_for(each, client)
+    if body is None:
         return f'{{"offset":{each.offset},"skipped":true}}'
     return f'{{"offset":{each.offset},"data":{body.text}}}'
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
+import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -30,8 +33,17 @@ from channels.topics.topic import find
 from channels.topics.upkeep import PING_INTERVAL
 from channels.typing import Scope
 
+logger: logging.Logger = logging.getLogger("django.channels.topics")
+
+NO_CLIENT: Final = 3400
 SIGNED_OUT: Final = 3401
 TOKEN_EXPIRED: Final = 3403
+TRY_AGAIN: Final = 1013
+"""Close codes, of protocol/README.md and RFC 6455."""
+HELLO_TIMEOUT: Final = 10.0
+"""Seconds that a client has for its hello."""
+FAREWELL: Final = 5.0
+"""Seconds for which a goodbye waits for a client that does not read."""
 
 
 class Limits(NamedTuple):
@@ -68,10 +80,12 @@ class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
     Attributes:
         user: Those of the user with this key.
         session: Those of the session whose key has this digest.
+        auth: Of the user, only those that signed in with another password than this stands for.
     """
 
     user: str | None = None
     session: str | None = None
+    auth: str | None = None
 
 
 class Refused(ChannelsError):  # noqa: N818 - raised by sites, named for what it says
@@ -124,7 +138,12 @@ class Session:
         self._counted_at = time.monotonic()
         self._has_greeted = False
         self._has_ended = False
-        self._expiry: Any = None
+        engine.connect(self)
+        # Until it has said hello; then, until its token must be fresh.
+        self._expiry: asyncio.TimerHandle | None = engine.later(
+            HELLO_TIMEOUT,
+            lambda: self.say_goodbye("expected_hello", "no hello has come", NO_CLIENT),
+        )
 
     # What the engine and the subscriptions need
 
@@ -140,9 +159,15 @@ class Session:
     def signalled(self, body: bytes) -> None:
         """End the connection if the signal names its user or its session."""
         ended = msgspec.json.decode(body, type=Ended)
-        if (ended.user is not None and ended.user == self.user_key()) or (
-            ended.session is not None and ended.session == self._session_key()
-        ):
+        is_user = ended.user is not None and ended.user == self.user_key()
+        if is_user and ended.auth is not None:
+            if ended.auth != auth_of(self.user):
+                self._engine.start(
+                    self.say_goodbye(
+                        "token_expired", "the password has changed", TOKEN_EXPIRED, reconnect=True
+                    )
+                )
+        elif is_user or (ended.session is not None and ended.session == self._session_key()):
             self._engine.start(self.say_goodbye("signed_out", "you are signed out", SIGNED_OUT))
 
     # What the client sends
@@ -170,10 +195,15 @@ class Session:
     async def say_goodbye(
         self, code: str, message: str, close_code: int, *, reconnect: bool = False
     ) -> None:
-        """Tell the client why, and close."""
-        frame = {"type": "goodbye", "code": code, "message": message, "reconnect": reconnect}
-        await self.send(protocol.encode(frame))
+        """Leave every topic, tell the client why, and close."""
+        if self._has_ended:
+            return
         self.end()
+        frame = {"type": "goodbye", "code": code, "message": message, "reconnect": reconnect}
+        # A client that does not read will not hear it.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await self._send(protocol.encode(frame))
         await self._close(close_code, message)
 
     def end(self) -> None:
@@ -186,8 +216,7 @@ class Session:
         for subscription in tuple(self._topics.values()):
             subscription.end()
         self._topics.clear()
-        if self._has_greeted:
-            self._engine.disconnect(self)
+        self._engine.disconnect(self)
 
     # Inside
 
@@ -217,9 +246,16 @@ class Session:
             except Refused as refusal:
                 await self.say_goodbye("invalid_token", str(refusal), SIGNED_OUT)
                 return
+            except Exception:
+                logger.exception("A token could not be judged")
+                message = "the token could not be judged; try again"
+                await self.say_goodbye("failed", message, TRY_AGAIN, reconnect=True)
+                return
+        if self._has_ended:
+            return
         self.client = hello.client or secrets.token_hex(8)
         self._has_greeted = True
-        self._engine.connect(self)
+        self._engine.greet(self)
         frame = {
             "type": "hello",
             "version": protocol.VERSION,
@@ -248,6 +284,12 @@ class Session:
             user, expires = await self._authenticate(frame.token)
         except Refused as refusal:
             raise FrameError("invalid_token", str(refusal), id=frame.id) from refusal
+        except Exception as error:
+            logger.exception("A token could not be judged")
+            message = "the token could not be judged; try again"
+            raise FrameError("failed", message, id=frame.id) from error
+        if self._has_ended:
+            return
         if getattr(user, "pk", None) != getattr(self.user, "pk", None):
             raise FrameError("invalid_token", "the token is another user's", id=frame.id)
         await self.send(protocol.reply(frame.id, protocol.encode(self._expire_in(expires))))
@@ -302,6 +344,12 @@ class Session:
         return None if key is None else digest_of(key)
 
 
-def digest_of(session_key: str) -> str:
-    """Return what stands for a session in signals; its key is a secret."""
-    return hashlib.sha256(session_key.encode()).hexdigest()
+def auth_of(user: Any) -> str | None:
+    """Return what stands for a user's password in signals, or ``None`` where there is none."""
+    hash_of = getattr(user, "get_session_auth_hash", None)
+    return None if hash_of is None else digest_of(hash_of())
+
+
+def digest_of(secret: str) -> str:
+    """Return what stands for a secret in signals, such as the key of a session."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.signals import user_logged_out
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
 from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
 from channels.exceptions import ChannelsError
-from channels.topics.revocation import ended_session, ended_user
+from channels.topics.revocation import changed_user, ended_session, ended_user
 from channels.topics.site import here, run
 from channels.topics.topic import has_topics
 
@@ -41,15 +42,25 @@ async def adisconnect_user(user: Any) -> None:
     await here().broker.signal(ended_user(user))
 
 
-def _logged_out(sender: Any, request: Any, **kwargs: Any) -> None:
-    key = getattr(getattr(request, "session", None), "session_key", None)
-    if key is not None:
+def _logged_out(sender: Any, request: Any, *, user: Any, **kwargs: Any) -> None:
+    session = getattr(request, "session", None)
+    key = getattr(session, "session_key", None)
+    if isinstance(session, SignedCookieStore) and user is not None:
+        # Its key is its content, and so another one after each change.
+        _send(ended_user(user))
+    elif key is not None:
         _send(ended_session(key))
 
 
-def _saved(sender: Any, instance: Any, *, created: bool, using: str, **kwargs: Any) -> None:
-    if not created and not instance.is_active:
+def _saved(
+    sender: Any, instance: Any, *, created: bool, using: str, update_fields: Any, **kwargs: Any
+) -> None:
+    if created:
+        return
+    if not instance.is_active:
         transaction.on_commit(lambda: _send(ended_user(instance)), using=using)
+    elif update_fields is None or "password" in update_fields:
+        transaction.on_commit(lambda: _send(changed_user(instance)), using=using)
 
 
 def _deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
@@ -65,8 +76,14 @@ def _send(signal: bytes) -> None:
         if asyncio._get_running_loop() is None:
             run(lambda engine: engine.broker.signal(signal))
         else:
-            engine = here()
-            engine.start(engine.broker.signal(signal))
+            here().start(_send_here(signal))
     except ChannelsError:
         # Signing out must not fail for it; the check of users finds what is left.
+        logger.exception("Could not end the connections of a user")
+
+
+async def _send_here(signal: bytes) -> None:
+    try:
+        await here().broker.signal(signal)
+    except ChannelsError:
         logger.exception("Could not end the connections of a user")

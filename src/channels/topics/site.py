@@ -30,7 +30,7 @@ def here() -> Engine:
     loop = asyncio.get_running_loop()
     layer = get_channel_layer()
     found = _engines.get(loop)
-    if found is None or found.layer is not layer:
+    if found is None or found.layer is not layer or found.broker.is_closed:
         for ended in [one for one in tuple(_engines) if one.is_closed()]:
             _engines.pop(ended, None)
         found = _engines[loop] = Engine(layer, _keep_up)

@@ -23,6 +23,7 @@ from channels.exceptions import LayerUnavailableError
 from channels.history.position import Position
 from channels.history.recovery import Recovery
 from channels.topics import protocol
+from channels.topics.attendance import Place
 from channels.topics.calls import CallError, encode_data
 from channels.topics.engine import Connected, Engine
 from channels.topics.open_topic import OpenTopic
@@ -46,7 +47,17 @@ class Subscription:
         opened: The topic in this process, while subscribed.
     """
 
-    __slots__ = ("_connection", "_ended", "_engine", "_requests", "_task", "opened", "topic")
+    __slots__ = (
+        "_connection",
+        "_ended",
+        "_engine",
+        "_has_ended",
+        "_place",
+        "_requests",
+        "_task",
+        "opened",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -61,21 +72,22 @@ class Subscription:
         self._connection = connection
         self._engine = engine
         self._ended = ended
+        self._has_ended = False
+        self._place: Place | None = None
         self._requests: deque[Request] = deque()
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether requests are being worked on."""
-        return self._task is not None
 
     def ask(self, request: Request) -> None:
         """Do what is asked, after what was asked before.
 
         Raises:
-            FrameError: As many as may wait are waiting.
+            FrameError: It is a call, and as many as may wait are waiting.
         """
-        if len(self._requests) >= self.topic.max_calls:
+        if isinstance(request, Subscribe):
+            # One that waits still is the same, of an older position.
+            waiting = [one for one in self._requests if not isinstance(one, Subscribe)]
+            self._requests = deque(waiting)
+        elif len(self._requests) >= self.topic.max_calls:
             raise FrameError(
                 "too_many_calls",
                 f"at most {self.topic.max_calls} requests of one topic may wait",
@@ -88,12 +100,11 @@ class Subscription:
 
     def end(self) -> None:
         """Drop what is being done, and leave; the client may come back."""
+        self._has_ended = True
         self._requests.clear()
         if self._task is not None:
             self._task.cancel()
-        if self.topic.presence:
-            self._engine.attendance.lose(self.topic, self._connection.channel)
-        self._leave()
+        self._leave(self.topic.presence_grace)
 
     async def _work(self) -> None:
         try:
@@ -134,26 +145,39 @@ class Subscription:
         position = protocol.parse_position(request)
         topic, engine = self.topic, self._engine
         if not await self._run(topic.authorize):
+            # Also one who was allowed before.
+            self._leave()
             raise FrameError("denied", "you may not subscribe to this topic")
         async with engine.opened(topic.name, type(topic)) as opened:
-            if self.opened is not None:
-                engine.leave(self.opened, self._connection.channel)
             if topic.presence:
                 shown = encode_data(await self._run(topic.shown))
-                await engine.attendance.enter(topic, self._connection.channel, shown)
-            self.opened = opened
-            if position is not None:
-                await engine.reach(opened, position)
-            await self._join(opened, request, position)
+                place = await engine.attendance.enter(topic, self._connection.channel, shown)
+                if self._place not in (None, place):
+                    self._leave_presence()
+                self._place = place
+            try:
+                if position is not None:
+                    await engine.reach(opened, position)
+                await self._join(opened, request, position)
+            finally:
+                if self.opened is None or self._has_ended:
+                    self._leave_presence()
 
     async def _join(self, opened: OpenTopic, request: Subscribe, position: Position | None) -> None:
+        channel = self._connection.channel
+        if self.opened is not None and opened.feed is not None:
+            # What comes from now on is part of the answer.
+            self._engine.leave(self.opened, channel)
         recovery = self._recover(opened, request, position)
         await self._connection.send(self._subscribed(opened, request, recovery))
-        # What has come while that was being sent follows it, before what comes from now on.
+        # What has come while that was sent follows it, before what comes from now on.
         while opened.feed is not None and opened.position != recovery.position:
             recovery = opened.feed.since(recovery.position)
             await self._send_following(recovery)
-        self._engine.join(opened, self._connection.channel)
+        # User code may have swallowed the cancellation of a connection that has ended.
+        if not self._has_ended:
+            self.opened = opened
+            self._engine.join(opened, channel)
 
     def _recover(
         self, opened: OpenTopic, request: Subscribe, position: Position | None
@@ -197,16 +221,20 @@ class Subscription:
     async def _unsubscribe(self, request_id: int) -> None:
         if self.opened is None:
             raise FrameError("not_subscribed", "you are not subscribed to this topic")
-        if self.topic.presence:
-            self._engine.attendance.leave(self.topic, self._connection.channel)
         self._leave()
         frame = {"type": "unsubscribed", "id": request_id, "topic": self.topic.name}
         await self._connection.send(protocol.encode(frame))
 
-    def _leave(self) -> None:
+    def _leave(self, grace: float = 0.0) -> None:
+        self._leave_presence(grace)
         if self.opened is not None:
             self._engine.leave(self.opened, self._connection.channel)
             self.opened = None
+
+    def _leave_presence(self, grace: float = 0.0) -> None:
+        if self._place is not None:
+            self._engine.attendance.leave(self._place, self._connection.channel, grace)
+            self._place = None
 
     # Calls
 
@@ -224,9 +252,11 @@ class Subscription:
             raise FrameError("invalid_data", str(error)) from error
         limit = min(request.timeout or topic.call_timeout, topic.call_timeout)
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limit) as timer:
                 result = await self._run(getattr(topic, request.name), **arguments)
         except TimeoutError as error:
+            if not timer.expired():
+                raise  # the call's own
             raise FrameError("timeout", f"no answer within {limit:g} s") from error
         except CallError as error:
             raise FrameError(error.code, error.message) from error

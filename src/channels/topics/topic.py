@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Awaitable
 from typing import Any, ClassVar
 
@@ -111,8 +112,7 @@ class Topic:
             for name in cls.pattern.names:
                 if hasattr(cls, name) or name in Topic.__annotations__:
                     raise TypeError(f"{cls.__name__}: a topic has an attribute {name!r} already")
-            _classes[cls.pattern.text] = cls
-            _find.cache_clear()
+            _register(cls)
 
     def __init__(
         self, name: str, parts: dict[str, Any], *, scope: Scope, user: Any, connection: str
@@ -136,7 +136,10 @@ class Topic:
     def member(self) -> str:
         """Return who this is in presence: the user's key, else the connection."""
         key = getattr(self.user, "pk", None)
-        return f"anonymous:{self.connection}" if key is None else str(key)
+        if key is not None:
+            return str(key)
+        # Everybody sees it, and a client's id is its own.
+        return f"anonymous:{hashlib.sha256(self.connection.encode()).hexdigest()[:16]}"
 
     def shown(self) -> Any | Awaitable[Any]:
         """Return what presence shows of the member: anything that JSON can hold."""
@@ -167,8 +170,25 @@ _classes: dict[str, type[Topic]] = {}
 @functools.lru_cache(maxsize=4096)
 def _find(name: str) -> tuple[type[Topic], dict[str, Any]] | None:
     if is_name(name):
-        for cls in _classes.values():
+        # Names that are written out go before patterns that fit them, too.
+        for cls in sorted(_classes.values(), key=lambda one: len(one.pattern.names)):
             parts = cls.pattern.match(name)
-            if parts is not None:
+            # One topic has one name: room.007 is not room.7.
+            if parts is not None and cls.pattern.name(**parts) == name:
                 return cls, parts
     return None
+
+
+def _register(cls: type[Topic]) -> None:
+    there = _classes.get(cls.pattern.text)
+    # A module may be loaded again; two of a kind would hide one another's authorize().
+    if there is not None and (there.__module__, there.__qualname__) != (
+        cls.__module__,
+        cls.__qualname__,
+    ):
+        raise TypeError(
+            f"{cls.__module__}.{cls.__qualname__} has the pattern {cls.pattern.text!r} of "
+            f"{there.__module__}.{there.__qualname__}; expected one of its own"
+        )
+    _classes[cls.pattern.text] = cls
+    _find.cache_clear()

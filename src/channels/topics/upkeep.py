@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 from channels.exceptions import LayerUnavailableError
 from channels.topics.attendance import RENEWAL
@@ -24,39 +24,58 @@ CHECK_INTERVAL: Final = 5.0
 AT_ONCE: Final = 500
 """Topics in one call to the broker."""
 
-Chore = Callable[[Engine], Awaitable[None]]
+LONGEST: Final = 60.0
+"""Seconds after which a chore is given up, until the next time."""
+
+Chore = Callable[[Engine], Coroutine[Any, Any, None]]
 
 
 async def keep_up(engine: Engine, *chores: tuple[float, Chore]) -> None:
     """Do what is due as long as there are connections or members.
 
+    Each chore has a task of its own: one that waits for a database holds up no lease.
+
     Args:
         engine: The topics of this process.
         *chores: More of them, each with the seconds between two times.
     """
-    schedule = [
+    schedule = (
         (TICK, announce),
         (PING_INTERVAL, ping),
         (CHECK_INTERVAL, check_positions),
         (RENEWAL, renew_leases),
         *chores,
-    ]
-    started = time.monotonic()
-    due = [started + interval for interval, _ in schedule]
-    while engine.connections or engine.attendance.topics:
-        for index, (interval, chore) in enumerate(schedule):
-            now = time.monotonic()
-            if now < due[index]:
-                continue
-            due[index] = now + interval
-            try:
-                await chore(engine)
-            except LayerUnavailableError as error:
-                logger.warning("The upkeep of topics is late: %s", error)
-            except Exception:
-                # Whatever is wrong with one, the others go on.
-                logger.exception("The upkeep of topics failed")
-        await asyncio.sleep(TICK)
+    )
+    tasks = [asyncio.create_task(_repeat(engine, chore, pause)) for pause, chore in schedule]
+    try:
+        await _do(engine, hear_signals)
+        while engine.connections or engine.attendance.topics:  # noqa: ASYNC110 - looks now and then
+            await asyncio.sleep(TICK)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _repeat(engine: Engine, chore: Chore, pause: float) -> None:
+    while True:
+        await asyncio.sleep(pause)
+        await _do(engine, chore)
+
+
+async def _do(engine: Engine, chore: Chore) -> None:
+    try:
+        async with asyncio.timeout(LONGEST):
+            await chore(engine)
+    except (LayerUnavailableError, TimeoutError) as error:
+        logger.warning("The upkeep of topics is late: %s: %r", chore.__name__, error)
+    except Exception:
+        # Whatever is wrong this time, there is a next one.
+        logger.exception("The upkeep of topics failed")
+
+
+async def hear_signals(engine: Engine) -> None:
+    """Have this process hear who was signed out."""
+    await engine.broker.hear_signals()
 
 
 async def announce(engine: Engine) -> None:

@@ -15,6 +15,9 @@ for _, entry in ipairs(entries) do
   if entry[2][2] + at[3] > now then
     if #answer == 3 then answer[3] = string.match(entry[1], '^%d+') end
     answer[#answer + 1] = entry[2][6]
+  elseif #answer > 3 then
+    -- The clock was set back: what is before this one would have a hole behind it.
+    answer = {at[1], offset, '0'}
   end
 end
 return answer

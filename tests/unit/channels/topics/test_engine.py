@@ -16,8 +16,8 @@ from channels.history.memory import MemoryTopicBroker
 from channels.history.position import Excerpt, Position, Publication
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.publish import apublish
+from channels.topics import Topic, upkeep
 from channels.topics import engine as engine_module
-from channels.topics import upkeep
 from channels.topics.site import here
 from channels.topics.upkeep import check_positions
 
@@ -301,3 +301,98 @@ async def test_upkeep_ends_with_the_last_connection_and_begins_with_the_next(
     await join()
 
     assert here()._keeping_up is not keeping_up
+
+
+async def test_a_member_that_could_not_enter_leaves_nothing_behind(
+    join: Any, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lounge(Topic, pattern="lounge"):
+        presence = True
+        presence_grace = 0.01
+
+        def authorize(self) -> bool:
+            return True
+
+        def shown(self) -> Any:
+            return {}
+
+    client = await join()
+    engine = here()
+
+    async def away(*args: Any, **kwargs: Any) -> None:
+        raise LayerUnavailableError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.broker, "enter", away)
+        assert (await client.subscribe("lounge"))["code"] == "unavailable"
+    await asyncio.sleep(0.02)
+
+    assert engine.attendance.topics == []
+    assert (await engine.broker.present("lounge")).members == {}
+
+
+async def test_a_change_that_comes_while_presence_is_read_is_not_undone(
+    join: Any, faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Lounge(Topic, pattern="lounge"):
+        presence = True
+
+        def authorize(self) -> bool:
+            return True
+
+        def member(self) -> str:
+            return str(self.user)
+
+        def shown(self) -> Any:
+            return {}
+
+    ann = await join("ann")
+    await ann.subscribe("lounge")
+    engine = here()
+    present, hold = engine.broker.present, asyncio.Event()
+
+    async def slow(topic: str) -> Any:
+        found = await present(topic)
+        await hold.wait()
+        return found
+
+    monkeypatch.setattr(engine.broker, "present", slow)
+    engine.interrupted()
+    await asyncio.sleep(0.01)
+    await engine.broker.enter("lounge", "tab", "bob", shown="{}")
+    hold.set()
+    await asyncio.sleep(0.02)
+
+    here_now = engine.topics["lounge"].present
+    assert here_now is not None
+    assert set(here_now.members) == {"ann", "bob"}
+
+
+async def test_a_chore_that_waits_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, join: Any
+) -> None:
+    announced, hold = asyncio.Event(), asyncio.Event()
+
+    async def stuck(engine: Any) -> None:
+        await hold.wait()
+
+    async def announce(engine: Any) -> None:
+        announced.set()
+
+    monkeypatch.setattr(upkeep, "announce", announce)
+    monkeypatch.setattr(upkeep, "TICK", 0.01)
+    await join()
+    keeping_up = asyncio.create_task(upkeep.keep_up(here(), (0.001, stuck)))
+
+    await asyncio.wait_for(announced.wait(), 5)
+
+    keeping_up.cancel()
+    hold.set()
+
+
+async def test_a_broker_that_was_closed_is_replaced(faults: Faults) -> None:
+    engine = here()
+    await engine.broker.close()
+
+    assert here() is not engine
+    assert await apublish("room.7", 1)

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from channels.publish import aforget, apublish
-from channels.topics import Identity, Limits, Refused, Reliable, Topic, TopicConsumer, call
+from channels.topics import (
+    Identity,
+    Limits,
+    Presence,
+    Refused,
+    Reliable,
+    Topic,
+    TopicConsumer,
+    call,
+)
+from channels.topics import session as session_module
+from channels.topics.session import Session
 from channels.topics.site import here
 from tests.conftest import SLOW
 from tests.unit.channels.topics.conftest import Client
@@ -574,3 +585,216 @@ async def test_what_comes_behind_a_goodbye_is_ignored(join: Any) -> None:
     assert (await client.socket.receive_output())["code"] == 3401
     assert await client.receives_nothing()
     assert not here().connections
+
+
+class TestRights:
+    """What a client may no longer have, it has no longer."""
+
+    async def test_who_is_denied_when_subscribing_again_has_nothing_more(self, join: Any) -> None:
+        allowed = [True, False]
+
+        class Secret(Topic, pattern="secret"):
+            delivery = Reliable()
+            presence = True
+
+            def authorize(self) -> bool:
+                return allowed.pop(0)
+
+            def shown(self) -> Any:
+                return {}
+
+            @call
+            async def poke(self) -> None:
+                raise AssertionError("called by somebody who was denied")
+
+        client = await join()
+        await client.subscribe("secret")
+
+        assert (await client.subscribe("secret"))["code"] == "denied"
+
+        await apublish("secret", "secret")
+        assert (await client.call("secret", "poke"))["code"] == "not_subscribed"
+        assert await client.receives_nothing()
+        assert await Presence("secret").alist() == {}
+
+    async def test_a_client_that_does_not_read_is_signed_out_all_the_same(self, room: Any) -> None:
+        engine, reads, closed = here(), asyncio.Event(), []
+
+        async def send(text: str) -> None:
+            await reads.wait()
+
+        async def close(code: int, reason: str) -> None:
+            closed.append(code)
+
+        async def nothing(*args: Any) -> Any:
+            return None
+
+        session = Session(
+            engine, "slow", {"type": "websocket"},
+            send=send, close=close, clean_up=nothing, authenticate=nothing, limits=Limits(),
+        )  # fmt: skip
+        goodbye = asyncio.create_task(session.say_goodbye("signed_out", "", 3401))
+        await asyncio.sleep(0)
+
+        assert engine.connections == {}
+        await session.receive('{"type":"hello"}')
+        reads.set()
+        await goodbye
+        assert closed == [3401]
+
+    async def test_who_says_no_hello_in_time_is_told_goodbye(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(session_module, "HELLO_TIMEOUT", 0.01)
+        client = Client()
+        await client.socket.connect()
+
+        assert (await client.receive())["code"] == "expected_hello"
+        assert (await client.socket.receive_output())["code"] == 3400
+
+    async def test_the_id_of_a_client_is_no_key_to_another_s_presence(self, join: Any) -> None:
+        class Lounge(Topic, pattern="lounge"):
+            presence = True
+            presence_grace = 0.01
+
+            def authorize(self) -> bool:
+                return True
+
+            def member(self) -> str:
+                return str(self.user)
+
+            def shown(self) -> Any:
+                return {}
+
+        ann, eve = (
+            await join("ann", hello={"client": "x"}),
+            await join("eve", hello={"client": "x"}),
+        )
+        await ann.subscribe("lounge")
+        await eve.subscribe("lounge")
+
+        await eve.ask(type="unsubscribe", topic="lounge")
+        await asyncio.sleep(0.05)
+
+        assert set(await Presence("lounge").alist()) == {"ann"}
+
+
+async def test_who_leaves_and_comes_back_at_once_is_there(join: Any) -> None:
+    class Lounge(Topic, pattern="lounge"):
+        presence = True
+
+        async def authorize(self) -> bool:
+            return True
+
+        async def shown(self) -> Any:
+            return {}
+
+    client = await join()
+    await client.subscribe("lounge")
+    await client.send(type="unsubscribe", id=8, topic="lounge")
+    await client.send(type="subscribe", id=9, topic="lounge")
+    answers = [await client.receive() for _ in range(2)]
+    await asyncio.sleep(0.05)
+
+    assert [each["id"] for each in answers] == [8, 9]
+    assert len(await Presence("lounge").alist()) == 1
+
+
+async def test_a_recovery_is_never_refused_for_the_calls_that_wait(join: Any) -> None:
+    class Slow(Topic, pattern="slow"):
+        max_calls = 1
+
+        def authorize(self) -> bool:
+            return True
+
+        @call
+        async def wait(self) -> None:
+            await going_on.wait()
+
+    going_on = asyncio.Event()
+    client = await join()
+    await client.subscribe("slow")
+    for n in (10, 11):
+        await client.send(type="call", id=n, topic="slow", name="wait")
+    await client.send(type="subscribe", id=12, topic="slow")
+    await client.send(type="subscribe", id=13, topic="slow")
+    await asyncio.sleep(0.01)
+    going_on.set()
+
+    answers = [await client.receive() for _ in range(3)]
+
+    assert [(each["type"], each["id"]) for each in answers] == [
+        ("reply", 10),
+        ("reply", 11),
+        ("subscribed", 13),
+    ]
+
+
+async def test_the_time_out_of_a_call_s_own_is_no_answer_in_time(
+    join: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing(Topic, pattern="failing"):
+        def authorize(self) -> bool:
+            return True
+
+        @call
+        async def ask(self) -> None:
+            raise TimeoutError("the pool of the database")
+
+    client = await join()
+    await client.subscribe("failing")
+
+    assert (await client.call("failing", "ask"))["code"] == "failed"
+    assert "the pool of the database" in caplog.text
+
+
+async def test_a_token_that_cannot_be_judged_ends_nothing(join: Any) -> None:
+    class Broken(TopicConsumer):
+        async def authenticate(self, token: str) -> Identity:
+            raise LookupError("the database is away")
+
+    client = await join(consumer=Broken)
+
+    answer = await client.ask(type="token", token="x")
+
+    assert (answer["code"], answer["message"]) == (
+        "failed",
+        "the token could not be judged; try again",
+    )
+    await client.send(type="ping")
+    assert (await client.receive())["type"] == "pong"
+
+
+async def test_a_volatile_topic_misses_nothing_while_it_is_asked_for_again(
+    join: Any, prices: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going_on = asyncio.Event()
+    client = await join()
+    await client.subscribe("prices.ACME")
+
+    async def authorize(self: Any) -> bool:
+        await going_on.wait()
+        return True
+
+    monkeypatch.setattr(prices, "authorize", authorize)
+    await client.send(type="subscribe", id=2, topic="prices.ACME")
+    await asyncio.sleep(0.01)
+    await apublish("prices.ACME", 1)
+    going_on.set()
+
+    assert (await client.receive())["data"] == 1
+    assert (await client.receive())["type"] == "subscribed"
+
+
+async def test_a_body_that_is_none_of_ours_leaves_no_hole(join: Any, room: Any) -> None:
+    client = await join()
+    answer = await client.subscribe("room.7")
+    broker, retention = here().broker, room.delivery.retention
+
+    await broker.publish("room.7", b"\xff", retention=retention, publication_id="foreign")
+    await apublish("room.7", 2)
+
+    assert (await client.receive())["skipped"] is True
+    assert (await client.receive())["data"] == 2
+    again = await client.subscribe("room.7", position=answer["position"])
+    assert again["publications"] == [{"offset": 1, "skipped": True}, {"offset": 2, "data": 2}]

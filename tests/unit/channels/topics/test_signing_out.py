@@ -9,11 +9,13 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import login, logout
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
 from django.http import HttpRequest
 
 from channels.topics import adisconnect_user
 from channels.topics.revocation import check_users
 from channels.topics.site import here
+from tests.unit.channels.topics.conftest import Client
 
 pytestmark = [
     pytest.mark.usefixtures("fresh_layer", "room"),
@@ -112,3 +114,60 @@ async def test_what_is_changed_behind_django_is_found_by_the_check(join: Any) ->
     await require_end(one)
     assert await other.receives_nothing()
     assert await nobody.receives_nothing()
+
+
+async def test_who_has_not_said_hello_yet_is_signed_out_too(join: Any) -> None:
+    ann = await new_user()
+    client = Client(ann)
+    await client.socket.connect()
+
+    await adisconnect_user(ann)
+
+    await require_end(client)
+
+
+async def test_a_new_password_sends_those_of_the_old_one_to_sign_in_again(join: Any) -> None:
+    ann = await new_user()
+    client = await join(ann)
+    await client.subscribe("room.7")
+    changed = await User.objects.aget(pk=ann.pk)
+
+    changed.set_password("another one")
+    await changed.asave()
+
+    goodbye = await client.receive()
+    assert (goodbye["code"], goodbye["message"], goodbye["reconnect"]) == (
+        "token_expired",
+        "the password has changed",
+        True,
+    )
+    fresh = await join(changed)
+    await check_users(here())
+    assert await fresh.receives_nothing()
+
+
+async def test_a_user_of_another_kind_is_not_looked_for(join: Any) -> None:
+    class Device:
+        pk = "device-7"
+
+    ann = await new_user()
+    device, person = await join(Device()), await join(ann)
+    await User.objects.filter(pk=ann.pk).aupdate(is_active=False)
+
+    await check_users(here())
+
+    await require_end(person)
+    assert await device.receives_nothing()
+
+
+async def test_signing_out_of_a_signed_cookie_ends_the_user_s_connections(join: Any) -> None:
+    ann = await new_user()
+    client = await join(ann)
+    request = HttpRequest()
+    request.session = SignedCookieStore()
+    request.user = ann
+    await sync_to_async(login)(request, ann, "django.contrib.auth.backends.ModelBackend")
+
+    await sync_to_async(logout)(request)
+
+    await require_end(client)

@@ -73,11 +73,41 @@ def test_a_name_that_no_class_has_says_what_there_is(room: Any) -> None:
         find(7)
 
 
-def test_a_class_that_is_loaded_again_takes_the_place_of_the_first(room: Any) -> None:
-    class Again(Topic, pattern="room.<int:pk>"):
+def test_a_class_that_is_loaded_again_takes_the_place_of_the_first() -> None:
+    def load() -> type[Topic]:
+        class Again(Topic, pattern="again.<int:pk>"):
+            pass
+
+        return Again
+
+    load()
+    again = load()
+
+    assert find("again.7")[0] is again
+
+
+def test_two_classes_may_not_have_one_pattern(room: Any) -> None:
+    with pytest.raises(TypeError, match=r"Other has the pattern 'room\.<int:pk>' of .*Room; exp"):
+
+        class Other(Topic, pattern="room.<int:pk>"):
+            pass
+
+
+def test_a_topic_has_one_name(room: Any) -> None:
+    for name in ("room.07", "room.007"):
+        with pytest.raises(UnknownTopicError):
+            find(name)
+
+
+def test_a_name_that_is_written_out_goes_before_a_pattern() -> None:
+    class Document(Topic, pattern="doc.<str:slug>"):
         pass
 
-    assert find("room.7")[0] is Again
+    class Admin(Topic, pattern="doc.admin"):
+        pass
+
+    assert find("doc.admin")[0] is Admin
+    assert find("doc.other")[0] is Document
 
 
 def test_presence_is_asked_only_where_there_is_some(room: Any) -> None:
