@@ -15,7 +15,7 @@ import socket
 import struct
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -526,6 +526,44 @@ async def test_a_client_that_leaves_a_stream_is_quiet(server: Server, key: str) 
     writer.transport.abort()
 
     assert await noted(server, key) == [["disconnect"]]
+
+
+@contextmanager
+def events(server: Server, key: str, last: str = "") -> Iterator[http.client.HTTPResponse]:
+    """Read the events of the lines of a key until the end of the block."""
+    connection = http.client.HTTPConnection(server.address, timeout=10 * SLOW)
+    headers = {"Last-Event-ID": last} if last else {}
+    connection.request("GET", f"/events/?topic=lines.{key}", headers=headers)
+    yield connection.getresponse()
+    connection.close()
+
+
+def next_event(response: http.client.HTTPResponse) -> tuple[str, Any]:
+    """Return the id and the frame of the next event."""
+    event_id = response.readline().decode().removeprefix("id: ").strip()
+    frame = json.loads(response.readline().decode().removeprefix("data: "))
+    assert response.readline() == b"\n"
+    return event_id, frame
+
+
+@pytest.mark.usefixtures("quiet")
+def test_events_go_on_where_their_reader_has_left(server: Server, key: str) -> None:
+    with events(server, key) as response:
+        seen = [response.status, response.getheader("Content-Type")]
+        kinds = [next_event(response)[1]["type"] for _ in range(2)]
+        server.request(f"/publish/{key}/", method="POST", body="one ✓".encode())
+        last, frame = next_event(response)
+
+    assert server.get(f"/readers/{key}/") == 0
+    server.request(f"/publish/{key}/", method="POST", body=b"two")
+    with events(server, key, last) as response:
+        next_event(response)
+        _, answer = next_event(response)
+
+    assert (seen, kinds) == ([200, "text/event-stream"], ["hello", "subscribed"])
+    assert (frame["offset"], frame["data"]) == (1, "one ✓")
+    assert answer["recovered"] is True
+    assert answer["publications"] == [{"offset": 2, "data": "two"}]
 
 
 def url(server: Server, path: str) -> str:

@@ -26,7 +26,8 @@ from channels.generic.websocket import (
 )
 from channels.publish import apublish
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.topics import Reliable, Topic, TopicConsumer, call
+from channels.topics import Reliable, Topic, TopicConsumer, TopicEvents, call
+from channels.topics.site import here
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.integration.apps.settings"
 django.setup()
@@ -367,6 +368,39 @@ class Room(Topic, pattern="rooms.<str:key>"):
         return str(await apublish(self.name, {"text": text}))
 
 
+class Lines(Topic, pattern="lines.<str:key>"):
+    """A topic for everybody."""
+
+    delivery = Reliable()
+    key: str
+
+    async def authorize(self) -> bool:
+        """Let everybody in."""
+        return True
+
+
+class Publish(Noting, AsyncHttpConsumer):
+    """Publishes its body."""
+
+    async def handle(self, body: bytes) -> None:
+        """Publish to the lines of the key in the URL."""
+        await apublish(f"lines.{self.key}", body.decode())
+        await self.send_response(200, b"{}")
+
+
+class Readers(Asking):
+    """Returns how many connections have the lines of a key."""
+
+    def is_reached(self, wanted: int) -> bool:
+        """Return whether there are few enough."""
+        return self.state() <= wanted
+
+    def state(self) -> int:
+        """Return their number."""
+        topic = here().topics.get(f"lines.{self.key}")
+        return 0 if topic is None else len(topic.subscribers)
+
+
 application = ProtocolTypeRouter(
     {
         "websocket": URLRouter(
@@ -395,6 +429,9 @@ application = ProtocolTypeRouter(
                 path("open/<key>/", Open.as_asgi()),
                 path("journal/<key>/", Journal.as_asgi()),
                 path("members/<key>/", Members.as_asgi()),
+                path("events/", TopicEvents.as_asgi()),
+                path("publish/<key>/", Publish.as_asgi()),
+                path("readers/<key>/", Readers.as_asgi()),
             ]
         ),
     }
