@@ -190,6 +190,24 @@ def test_it_is_not_ready_before_it_refuses_connections(log: Path) -> None:
         assert server.process.wait(PATIENCE) == 0
 
 
+def test_readers_of_events_are_asked_to_come_back(log: Path) -> None:
+    with production(log, "--drain-window", "0.1", "--drain-timeout", "20") as server:
+        connection = http.client.HTTPConnection(server.address, timeout=PATIENCE)
+        connection.request("GET", "/events/?topic=lines.1")
+        response = connection.getresponse()
+        while b'"subscribed"' not in response.readline():
+            pass
+        status, seconds = server.end()
+        rest = response.read()
+        connection.close()
+
+        assert_calm(server)
+    goodbye = json.loads(rest.partition(b"data: ")[2])
+    assert (goodbye["type"], goodbye["code"], goodbye["reconnect"]) == ("goodbye", "restart", True)
+    assert (status, seconds < 10 * SLOW) == (0, True)
+    assert "Ending 1 event streams" in server.log()
+
+
 def test_a_handler_in_flight_finishes(log: Path, tmp_path: Path) -> None:
     done = tmp_path / "done"
     options = ("--drain-window", "0", "--drain-timeout", "10")

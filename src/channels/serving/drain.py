@@ -1,16 +1,21 @@
-"""How a worker's connections end: each WebSocket at its own moment, and handlers in their time."""
+"""How a worker's connections end: each WebSocket at its own moment, and handlers in their time.
+
+What a WebSocket is, a response of server-sent events is here too: it ends only when it is told.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Final
 
 from uvicorn.server import ServerState
 
 from channels.diagnosis import places_of_threads, where_it_waits
 from channels.server import WebSocketProtocol
+from channels.topics.events import open_responses
 
 STEP: Final = 0.05
 """Seconds between two looks at whether everything has ended."""
@@ -59,26 +64,27 @@ class Drain:
             waiter.cancel()
 
     async def _close_all(self) -> None:
-        websockets = []
+        endings: list[Callable[[], None]] = [one.end_for_restart for one in open_responses()]
+        events = len(endings)
         for connection in tuple(self._state.connections):
             if isinstance(connection, WebSocketProtocol):
-                websockets.append(connection)
+                endings.append(connection.close_for_restart)
             else:
                 # Answers the request it has, and takes no other.
                 connection.shutdown()
-        if websockets:
-            logger.info(
-                "Closing %d WebSockets over %g s for a restart.", len(websockets), self._window
-            )
-        random.shuffle(websockets)
+        if websockets := len(endings) - events:
+            logger.info("Closing %d WebSockets over %g s for a restart.", websockets, self._window)
+        if events:
+            logger.info("Ending %d event streams over %g s.", events, self._window)
+        random.shuffle(endings)
         loop = asyncio.get_running_loop()
         start = loop.time()
-        for number, websocket in enumerate(websockets):
-            moment = start + self._window * (number + random.random()) / len(websockets)  # noqa: S311
+        for number, end in enumerate(endings):
+            moment = start + self._window * (number + random.random()) / len(endings)  # noqa: S311
             await self.pause(moment - loop.time())
             if self._is_hurried.is_set():
                 return
-            websocket.close_for_restart()
+            end()
 
     def _close_at_once(self) -> None:
         for connection in tuple(self._state.connections):

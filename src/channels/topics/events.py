@@ -13,6 +13,8 @@ from channels.topics.open_topic import frame_of
 from channels.topics.protocol import Hello, Subscribe
 from channels.topics.reading import Reading, Verdict, parse_query
 from channels.topics.serving import ServesTopics
+from channels.topics.session import Session
+from channels.topics.site import open_engine
 from channels.typing import Event
 
 STALLED: Final = 60.0
@@ -125,3 +127,10 @@ class TopicEvents(ServesTopics, AsyncHttpConsumer):
         if self._is_lingering and not self._more_body and not self._has_stopped:
             self._has_stopped = True
             self.channel_layer.hand_over(self.channel_name, frame_of(""))
+
+
+def open_responses() -> list[Session]:
+    """Return the sessions of all responses that are open on the running event loop."""
+    engine = open_engine()
+    connections = () if engine is None else engine.connections.values()
+    return [one for one in connections if isinstance(one, Session) and one.is_response]

@@ -38,6 +38,7 @@ logger: logging.Logger = logging.getLogger("django.channels.topics")
 NO_CLIENT: Final = 3400
 SIGNED_OUT: Final = 3401
 TOKEN_EXPIRED: Final = 3403
+RESTART: Final = 1012
 TRY_AGAIN: Final = 1013
 """Close codes, of protocol/README.md and RFC 6455."""
 HELLO_TIMEOUT: Final = 10.0
@@ -109,6 +110,7 @@ class Session:
         channel: Of the connection.
         client: The client's id.
         user: Who is connected.
+        is_response: Whether its frames go into an HTTP response.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class Session:
         self.channel: str = channel
         self.client: str = ""
         self.user: Any = scope.get("user")
+        self.is_response: bool = scope.get("type") == "http"
         self._engine = engine
         self._scope = scope
         self._send = send
@@ -205,6 +208,12 @@ class Session:
             async with asyncio.timeout(FAREWELL):
                 await self._send(protocol.encode(frame))
         await self._close(close_code, message)
+
+    def end_for_restart(self) -> None:
+        """Ask the client to come back, to another process."""
+        self._engine.start(
+            self.say_goodbye("restart", "the server restarts", RESTART, reconnect=True)
+        )
 
     def end(self) -> None:
         """Leave every topic."""

@@ -37,6 +37,11 @@ def here() -> Engine:
     return found
 
 
+def open_engine() -> Engine | None:
+    """Return the topics of the running event loop, if anything here has used them."""
+    return _engines.get(asyncio.get_running_loop())
+
+
 def run(work: Callable[[Engine], Awaitable[T]]) -> T:
     """Do ``work`` from sync code and return its result.
 

@@ -11,11 +11,12 @@ from typing import Any
 
 from django.core.asgi import get_asgi_application
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.urls import path
+from django.urls import path, re_path
 
 from channels.auth import AuthMiddlewareStack
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, WebsocketConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.topics import Topic, TopicEvents
 
 if "ROLLING_BROKEN" in os.environ and Path(os.environ["ROLLING_BROKEN"]).exists():
     raise RuntimeError("deliberate: this version does not start")
@@ -83,6 +84,16 @@ def block() -> None:
     time.sleep(3600)
 
 
+class Lines(Topic, pattern="lines.<str:key>"):
+    """A topic for everybody."""
+
+    key: str
+
+    async def authorize(self) -> bool:
+        """Let everybody in."""
+        return True
+
+
 def who(request: HttpRequest) -> HttpResponse:
     """Say who asks, by which scheme, and who answers."""
     return JsonResponse(
@@ -110,7 +121,9 @@ async def die(request: HttpRequest) -> HttpResponse:
 urlpatterns = [path("who/", who), path("stop/", stop_the_loop), path("die/", die)]
 application = ProtocolTypeRouter(
     {
-        "http": get_asgi_application(),
+        "http": URLRouter(
+            [path("events/", TopicEvents.as_asgi()), re_path("", get_asgi_application())]
+        ),
         "websocket": AuthMiddlewareStack(
             URLRouter(
                 [

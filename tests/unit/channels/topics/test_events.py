@@ -329,6 +329,21 @@ async def test_who_is_signed_out_is_told_so_and_the_response_ends(unique: Unique
     assert not [one for one in here().connections.values() if one.user is person]  # type: ignore[attr-defined]
 
 
+async def test_before_a_restart_readers_are_asked_to_come_back(unique: Unique) -> None:
+    assert events.open_responses() == []
+    reader = Reader(unique("board"))
+    await reader.start()
+    await reader.frame("subscribed")
+
+    for session in events.open_responses():
+        session.end_for_restart()
+
+    frame = await reader.frame("goodbye")
+    assert (frame["code"], frame["reconnect"]) == ("restart", True)
+    await reader.end()
+    assert events.open_responses() == []
+
+
 class Slow:
     """A server whose client takes nothing until it is told to."""
 
