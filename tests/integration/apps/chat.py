@@ -27,6 +27,7 @@ from channels.generic.websocket import (
 from channels.publish import apublish
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.topics import Reliable, Topic, TopicConsumer, TopicEvents, call
+from channels.topics.events import open_responses
 from channels.topics.site import here
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.integration.apps.settings"
@@ -388,6 +389,16 @@ class Publish(Noting, AsyncHttpConsumer):
         await self.send_response(200, b"{}")
 
 
+class Restart(AsyncHttpConsumer):
+    """Ends every response of events, as before a restart."""
+
+    async def handle(self, body: bytes) -> None:
+        """End them."""
+        for session in open_responses():
+            session.end_for_restart()
+        await self.send_response(200, b"{}")
+
+
 class Readers(Asking):
     """Returns how many connections have the lines of a key."""
 
@@ -432,6 +443,7 @@ application = ProtocolTypeRouter(
                 path("events/", TopicEvents.as_asgi()),
                 path("publish/<key>/", Publish.as_asgi()),
                 path("readers/<key>/", Readers.as_asgi()),
+                path("restart/", Restart.as_asgi()),
             ]
         ),
     }
