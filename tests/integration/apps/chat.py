@@ -27,7 +27,7 @@ from channels.generic.websocket import (
 from channels.publish import apublish
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.topics import Reliable, Topic, TopicConsumer, TopicEvents, call
-from channels.topics.events import open_responses
+from channels.topics.session import Session
 from channels.topics.site import here
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.integration.apps.settings"
@@ -390,12 +390,13 @@ class Publish(Noting, AsyncHttpConsumer):
 
 
 class Restart(AsyncHttpConsumer):
-    """Ends every response of events, as before a restart."""
+    """Ends every connection to topics, as before a restart."""
 
     async def handle(self, body: bytes) -> None:
         """End them."""
-        for session in open_responses():
-            session.end_for_restart()
+        for session in tuple(here().connections.values()):
+            if isinstance(session, Session):
+                session.end_for_restart()
         await self.send_response(200, b"{}")
 
 
@@ -431,6 +432,7 @@ application = ProtocolTypeRouter(
                 path("sync-talkative/<key>/", SyncTalkative.as_asgi()),
                 path("slow/<key>/", Slow.as_asgi()),
                 path("gated/<key>/", Gated.as_asgi()),
+                path("topics/", TopicConsumer.as_asgi()),
             ]
         ),
         "http": URLRouter(
