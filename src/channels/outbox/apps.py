@@ -20,10 +20,10 @@ class OutboxConfig(AppConfig):
         """Keep a publication within the caller's transaction; it is sent after the commit."""
         # Models can be imported once every app is loaded, and this module is loaded before.
         from channels.outbox.models import Entry
-        from channels.outbox.relaying import AfterCommit
+        from channels.outbox.relaying import after_commit
 
         Entry.objects.using(using).create(
             topic=topic, body=body, publication_id=uuid.UUID(publication_id)
         )
         # What nobody has foreseen must not fail the caller either, whose data are committed.
-        transaction.on_commit(AfterCommit(topic, using), using=using, robust=True)
+        transaction.on_commit(after_commit(topic, using), using=using, robust=True)

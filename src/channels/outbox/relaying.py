@@ -5,10 +5,10 @@ does not take; so no row is sent before an earlier one that can be seen. A row i
 broker has it. Sent twice within a minute, after an error or by two processes at the same time, it
 is published once: the broker remembers its id.
 
-Where the database can skip locked rows, one process at a time relays a topic: whoever has locked
-its first row, until what was sent is deleted. Another one leaves the topic alone, since the first
-looks again when its transaction is over. Where it cannot, as in SQLite, two may send the same rows
-at the same time.
+Where the database can skip locked rows, a relay leaves a topic alone whose first row another one
+has locked: that one looks again when its transaction is over. A row with a lower id that is
+committed late lets two of them in, and so does SQLite always. Then both send, in order, and each
+deletes what it can lock: nobody ever waits for a lock.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from django.db import DatabaseError, connections, transaction
+from django.db.models import QuerySet
 
 from channels import telemetry
 from channels.db import close_old_connections
@@ -60,28 +61,25 @@ class Relayed(NamedTuple):
     error: Exception | None
 
 
-class AfterCommit:
-    """Relays one topic when a transaction has written to it.
+def after_commit(topic: str, using: str) -> Callable[[], None]:
+    """Return what relays a topic when a transaction has written to it.
 
     Args:
         topic: Its name.
         using: The alias of the database.
     """
+    made_at = time.monotonic()
 
-    def __init__(self, topic: str, using: str) -> None:
-        self._topic = topic
-        self._using = using
-        self._made_at = time.monotonic()
-
-    def __call__(self) -> None:
-        """Send what waits; if the broker does not take it, it waits on."""
-        if _failed_at > self._made_at:
+    def relay_it() -> None:
+        if _failed_at > made_at:
             # Of many publications in one transaction, one has waited for the broker.
-            telemetry.emit(telemetry.PublicationDelayed(self._topic))
+            telemetry.emit(telemetry.PublicationDelayed(topic))
             return
-        _, error = relay_topic(self._topic, using=self._using)
+        _, error = relay_topic(topic, using=using)
         if error is not None:
-            logger.warning("%s has to wait in the outbox: %s", self._topic, error)
+            logger.warning("%s has to wait in the outbox: %s", topic, error)
+
+    return relay_it
 
 
 def send(entry: Entry) -> None:
@@ -128,15 +126,14 @@ def relay_topic(topic: str, *, using: str, send: Send = send) -> Relayed:
 
 def _send_first(topic: str, using: str, send: Send) -> Relayed:
     entries = Entry.objects.using(using).filter(topic=topic).order_by("pk")
+    can_lock = connections[using].features.has_select_for_update_skip_locked
     acknowledged: list[int] = []
     failure = None
-    with contextlib.ExitStack() as stack:
-        if connections[using].features.has_select_for_update_skip_locked:
-            stack.enter_context(transaction.atomic(using=using))
+    with transaction.atomic(using=using) if can_lock else contextlib.nullcontext():
+        if can_lock:
             first = entries.values_list("pk", flat=True).first()
             # Asked for by its id: a locked row must not be skipped for the next one.
-            locked = entries.select_for_update(skip_locked=True)
-            if first is None or not locked.filter(pk=first):
+            if first is None or not _lock(entries.filter(pk=first)):
                 return Relayed(0, None)
         for entry in entries[:AT_ONCE]:
             try:
@@ -147,8 +144,16 @@ def _send_first(topic: str, using: str, send: Send) -> Relayed:
                 break
             acknowledged.append(entry.pk)
         if acknowledged:
-            entries.filter(pk__in=acknowledged).delete()
+            done = entries.filter(pk__in=acknowledged)
+            if can_lock:
+                done = entries.filter(pk__in=_lock(done))
+            done.delete()
     return Relayed(len(acknowledged), failure)
+
+
+def _lock(entries: QuerySet[Entry]) -> list[int]:
+    """Lock those that nobody has locked, and return their ids."""
+    return list(entries.select_for_update(skip_locked=True).values_list("pk", flat=True))
 
 
 def relay(*, using: str, send: Send = send, is_over: Callable[[], bool] = lambda: False) -> Relayed:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.test import modify_settings
 
 from channels import telemetry
@@ -93,6 +93,21 @@ def test_an_error_of_the_broker_s_own_is_none_of_the_caller_either(
     publish(topic, 1, outbox=True)
 
     assert waiting() == 1
+
+
+def test_a_database_that_fails_after_the_commit_is_no_error_of_the_caller(
+    topic: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise OperationalError("deadlock")
+
+    monkeypatch.setattr(relaying, "relay_topic", fail)
+
+    with transaction.atomic():
+        publish(topic, 1, outbox=True)
+
+    assert waiting() == 1
+    assert "deadlock" in caplog.text
 
 
 def test_what_waits_is_published_before_what_comes_later(
@@ -222,6 +237,21 @@ class TestWithLocks:
 
         assert (sent, str(error)) == (2, "out")
         assert list(Entry.objects.all()) == [asked[2]]
+
+    def test_what_another_relay_has_locked_meanwhile_is_left_to_it(
+        self, topic: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        entries = [Entry.objects.create(topic=topic, body=b"\n\n1") for _ in range(3)]
+        lock = relaying._lock
+        monkeypatch.setattr(
+            relaying, "_lock", lambda rows: [pk for pk in lock(rows) if pk != entries[1].pk]
+        )
+        asked: list[Any] = []
+
+        relaying._send_first(topic, "default", asked.append)
+
+        assert asked == entries
+        assert list(Entry.objects.all()) == [entries[1]]
 
     def test_a_topic_that_another_process_relays_is_left_to_it(
         self, topic: str, monkeypatch: pytest.MonkeyPatch
