@@ -123,6 +123,21 @@ def test_what_waits_is_published_before_what_comes_later(
     assert (published(topic), waiting()) == (["1", "2", "3"], 0)
 
 
+def test_behind_a_refused_publication_the_rest_of_its_topic_waits(topic: str) -> None:
+    entries = [Entry.objects.create(topic=topic, body=b"\n\n1") for _ in range(3)]
+    asked: list[Entry] = []
+
+    def send(entry: Entry) -> None:
+        asked.append(entry)
+        if entry == entries[1]:
+            raise ConnectionError("refused")
+
+    sent, _ = relay_topic(topic, using="default", send=send)
+
+    assert (sent, asked) == (1, entries[:2])
+    assert list(Entry.objects.order_by("pk")) == entries[1:]
+
+
 def test_a_lost_answer_does_not_double(topic: str, published: Published, broker: Broker) -> None:
     broker.go_out(loses_answer=True)
     publish(topic, 1, outbox=True)

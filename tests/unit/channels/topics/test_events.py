@@ -135,12 +135,19 @@ class Reader:
         """Return when the response has ended, as it should."""
         output = await self.http.receive_output(5 * SLOW)
         assert output == {"type": "http.response.body", "body": b"", "more_body": False}
-        await self.http.wait(5 * SLOW)
+        await ended(self.http)
 
     async def leave(self) -> None:
         """Break the connection."""
         await self.http.send_input({"type": "http.disconnect"})
-        await self.http.wait(5 * SLOW)
+        await ended(self.http)
+
+
+async def ended(http: ApplicationCommunicator) -> None:
+    """Return when the application has ended by itself."""
+    await asyncio.wait([http.future], timeout=5 * SLOW)
+    assert http.future.done()
+    await http.wait()
 
 
 @asynccontextmanager
@@ -405,7 +412,7 @@ async def test_a_hole_ends_the_response_so_that_the_reader_comes_back(
     await apublish(board, "behind the hole")
     async with asyncio.timeout(5 * SLOW):
         await server.is_complete.wait()
-    await http.wait(5 * SLOW)
+    await ended(http)
 
     seen = []
     while not server.bodies.empty():
@@ -413,6 +420,30 @@ async def test_a_hole_ends_the_response_so_that_the_reader_comes_back(
     # Without a hole from the first on; then the end.
     assert seen == [*(str(number + 1).encode() for number in range(len(seen) - 1)), b""]
     assert 1 < len(seen) < 20
+
+
+async def test_events_of_several_tasks_come_in_the_order_of_their_ids(unique: Unique) -> None:
+    board = unique("board")
+    server = Slow()
+    http = await start(server, board)
+    (session,) = events.open_responses()
+    held = server.gate
+    held.clear()
+    await apublish(board, 1)
+    await asyncio.sleep(0.01)
+    # Whoever sends now finds no gate.
+    server.gate = asyncio.Event()
+    server.gate.set()
+
+    second = asyncio.create_task(session.send('{"type":"pong"}'))
+    await asyncio.sleep(0.01)
+    held.set()
+    await second
+
+    assert b'"offset":1' in await server.bodies.get()
+    assert b'"pong"' in await server.bodies.get()
+    await http.send_input({"type": "http.disconnect"})
+    await ended(http)
 
 
 async def test_a_reader_that_takes_nothing_for_long_is_left(
@@ -427,7 +458,7 @@ async def test_a_reader_that_takes_nothing_for_long_is_left(
 
     await apublish(board, 1)
 
-    await http.wait(5 * SLOW)
+    await ended(http)
     assert telemetry.totals["FrameDropped.disconnected"] == before + 1
     assert not here().topics[board].subscribers
 
@@ -450,7 +481,7 @@ async def test_a_reader_that_takes_no_answer_is_left_too(
     monkeypatch.setattr(Session, "do", note)
     await http.send_input({"type": "http.request"})
 
-    await http.wait(5 * SLOW)
+    await ended(http)
 
     assert opened
     assert opened[0].channel not in here().connections
