@@ -39,7 +39,7 @@ bench: .venv/.dev ## Seaway beside Django Channels and others, in eight workload
 soak: .venv/.dev ## many connections, and nothing left of them
 	@tools/soak.sh $(ARGS)
 
-faults: .venv/.dev ## real faults of real Redis servers under a chat
+faults: .venv/.dev ## real faults of real servers and networks, and what they lose
 	@tools/faults.sh $(ARGS)
 
 brokers: .venv/.dev ## the Redis tests with each redis-py, and on Valkey

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real faults of real Redis servers under a chat. Arguments go to pytest.
+# Real faults of real servers under a chat and under topics. Arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools/redis.sh

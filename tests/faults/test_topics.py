@@ -48,6 +48,25 @@ async def test_cut_connections_lose_nothing(tmp_path: Path, engine: Engine) -> N
     assert account.missed > 0
 
 
+async def test_cut_connections_of_clients_and_to_redis_lose_nothing(
+    tmp_path: Path, engine: Engine
+) -> None:
+    async def cut() -> None:
+        for _ in range(60):
+            await asyncio.to_thread(engine.servers[0].kill_clients)
+            await asyncio.sleep(0.5)
+
+    async with load(tmp_path, engine, with_proxies=True) as everything:
+
+        async def trouble() -> None:
+            await asyncio.gather(cut(), everything.harm_again_and_again(30))
+
+        account = await run(tmp_path, everything, engine, trouble)
+
+    judge("the same, and CLIENT KILL each 0.5 s, for 30 s", account)
+    assert account.missed > 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 async def test_a_deployment_loses_nothing(
     tmp_path: Path, engine: Engine, number: signal.Signals

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from channels._core.broadcast import Broadcast
 from channels.exceptions import LayerUnavailableError
 from channels.history.position import Excerpt, Position, Publication
 from channels.topics import engine as engine_module
@@ -79,9 +80,11 @@ class Peer:
         )  # fmt: skip
         engine.local._hub.attach(channel, self._read)
         self._inbox = engine.local._hub.channels[channel]
+        self.events: list[Any] = []
 
     def _read(self) -> None:
         while (event := self._inbox.take()) is not None:  # type: ignore[union-attr]
+            self.events.append(event)
             self.frames.append(json.loads(event["text"]))
 
     async def _send(self, text: str) -> None:
@@ -308,3 +311,22 @@ async def test_a_topic_that_cannot_be_opened_is_not_kept(engine: Engine, broker:
     assert peer.frames[0]["code"] == "unavailable"
     assert engine.topics == {}
     assert broker.listens == set()
+
+
+# One frame for all.
+
+
+async def test_a_publication_is_made_into_one_frame_for_all_subscribers(
+    engine: Engine, broker: Broker
+) -> None:
+    peers = [Peer(engine) for _ in range(3)]
+    for peer in peers:
+        await peer.subscribe()
+
+    broker.add("a")
+    broker.tell(1)
+
+    [first], *others = [peer.events for peer in peers]
+    assert type(first) is Broadcast
+    # The server keeps its bytes with it: tests of framing see to that.
+    assert all(other is first for [other] in others)
