@@ -306,7 +306,7 @@ test("a call that fails says why", async (context) => {
   const { id } = await peer.next();
   peer.send({ type: "error", id, topic: "room.1", code: "too_rude", message: "mind your words" });
 
-  await assert.rejects(answer, { ...code("too_rude"), message: "too_rude: mind your words" });
+  await assert.rejects(answer, { ...code("too_rude"), message: "mind your words" });
 });
 
 test("a call without an answer times out, and a late answer is nobody's", async (context) => {

@@ -15,7 +15,7 @@ var CallError = class extends Error {
   name = "CallError";
   code;
   constructor(code, message) {
-    super(message === "" ? code : `${code}: ${message}`);
+    super(message === "" ? code : message);
     this.code = code;
   }
 };
