@@ -151,7 +151,8 @@ def try_demo(port: int) -> None:
     if "<form" not in page:
         raise DistError(f"GET {home}/ did not lead to the sign-in page: {page[:200]!r}")
     wait_for(f"{home}/static/admin/css/base.css")
-    with connect(f"ws://127.0.0.1:{port}/ws/notes/", origin=Origin(home)) as websocket:
+    wait_for(f"{home}/static/channels/topics.module.min.js")
+    with connect(f"ws://127.0.0.1:{port}/ws/waves/", origin=Origin(home)) as websocket:
         try:
             websocket.recv(timeout=10)
         except ConnectionClosed as closed:

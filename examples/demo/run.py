@@ -16,7 +16,6 @@ from django.core.management import call_command
 
 HOST = "127.0.0.1"
 FIRST_PORT = 8000
-LARGEST_FRAME_BYTES = 64 * 1024
 
 
 def listen(port: int) -> socket.socket:
@@ -82,12 +81,13 @@ def main() -> None:
 
     from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 
+    from channels.server import WebSocketProtocol
     from demo.asgi import application
 
     config = uvicorn.Config(
         ASGIStaticFilesHandler(application),  # type: ignore[arg-type]  # any ASGI application does
         log_level="warning",
-        ws_max_size=LARGEST_FRAME_BYTES,
+        ws=WebSocketProtocol,
         timeout_graceful_shutdown=2,
     )
     announce(listener.getsockname()[1])

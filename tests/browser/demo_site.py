@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.cookiejar
+import itertools
+import json
 import os
 import re
 import signal
@@ -13,12 +16,13 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from websockets.sync.client import ClientConnection, connect
-from websockets.typing import Origin
+from websockets.typing import Origin, Subprotocol
 
 from tests.conftest import SLOW
 
@@ -106,14 +110,23 @@ class DemoSite:
         with urllib.request.urlopen(request, timeout=START_SECONDS) as response:  # noqa: S310
             return str(response.url)
 
-    def socket(self, path: str, *, name: str = "", origin: str = "") -> ClientConnection:
+    def socket(
+        self, path: str, *, name: str = "", origin: str = "", protocol: str = ""
+    ) -> ClientConnection:
         """Open a WebSocket as somebody, or as nobody, without a browser."""
         headers = {"Cookie": f"sessionid={self.cookie_of(name)}"} if name else {}
         return connect(
             f"ws://127.0.0.1:{self.port}{path}",
             origin=Origin(origin or self.url),
             additional_headers=headers,
+            subprotocols=[Subprotocol(protocol)] if protocol else None,
         )
+
+    @contextlib.contextmanager
+    def topics(self, name: str = "") -> Iterator[TopicClient]:
+        """Connect to the topics as somebody, or as nobody, without a browser."""
+        with self.socket("/ws/topics/", name=name, protocol="channels.topics.v1") as websocket:
+            yield TopicClient(websocket)
 
     def _answers(self) -> bool:
         try:
@@ -132,6 +145,48 @@ class DemoSite:
             value = next(cookie.value for cookie in jar if cookie.name == "sessionid")
         assert value
         return value
+
+
+class TopicClient:
+    """One connection to the topics of the demo, without a browser; frames are in and out."""
+
+    def __init__(self, websocket: ClientConnection) -> None:
+        self.websocket = websocket
+        self._ids = itertools.count(1)
+        self._passed: list[dict[str, Any]] = []
+        self.send({"type": "hello"})
+        self.next("hello")
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Send a frame, whatever it holds."""
+        self.websocket.send(json.dumps(frame))
+
+    def next(self, kind: str) -> dict[str, Any]:
+        """Return the next frame of a type; those that it passes over are kept for later."""
+        return self._find(lambda frame: frame["type"] == kind)
+
+    def subscribe(self, topic: str, **members: Any) -> dict[str, Any]:
+        """Ask for a topic and return the answer."""
+        return self._ask({"type": "subscribe", "topic": topic, **members})
+
+    def call(self, topic: str, name: str, data: Any) -> dict[str, Any]:
+        """Call a topic and return the answer."""
+        return self._ask({"type": "call", "topic": topic, "name": name, "data": data})
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        number = next(self._ids)
+        self.send({**request, "id": number})
+        return self._find(lambda frame: frame.get("id") == number)
+
+    def _find(self, is_it: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        for index, frame in enumerate(self._passed):
+            if is_it(frame):
+                return self._passed.pop(index)
+        while True:
+            frame = json.loads(self.websocket.recv(timeout=10 * SLOW))
+            if is_it(frame):
+                return frame
+            self._passed.append(frame)
 
 
 class Person:

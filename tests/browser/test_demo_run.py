@@ -42,8 +42,10 @@ def test_the_address_and_the_accounts_are_printed(demo: DemoSite) -> None:
 def test_ctrl_c_ends_the_demo_quietly_while_people_are_connected(demo: DemoSite) -> None:
     demo.start()
     with contextlib.ExitStack() as stack:
-        for path in ("/ws/chat/harbour/", "/ws/notes/", "/ws/figures/"):
-            stack.enter_context(demo.socket(path, name="ann")).recv()
+        for topic in ("room.harbour", "notes.1", "figures"):
+            client = stack.enter_context(demo.topics("ann"))
+            assert client.subscribe(topic)["type"] == "subscribed"
+        stack.enter_context(demo.socket("/ws/waves/", name="ann"))
 
         demo.interrupt()
 

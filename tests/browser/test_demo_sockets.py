@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
-from tests.browser.demo_site import DemoSite
+from tests.browser.demo_site import DemoSite, TopicClient
 
-CHAT = "/ws/chat/harbour/"
-SOCKETS = [CHAT, "/ws/notes/", "/ws/figures/"]
-UNKNOWN_ACTION = {"kind": "error", "text": 'Unknown action; the only one is "say".'}
-
-
-def frame(websocket: ClientConnection, kind: str) -> dict[str, Any]:
-    """Return the next frame of one kind, passing over the others."""
-    while True:
-        content: dict[str, Any] = json.loads(websocket.recv(timeout=10))
-        if content["kind"] == kind:
-            return content
+SOCKETS = ["/ws/topics/", "/ws/waves/"]
+ROOM = "room.harbour"
 
 
-def say(text: Any) -> dict[str, Any]:
-    return {"action": "say", "ref": str(uuid.uuid4()), "text": text}
+def line(text: Any) -> dict[str, Any]:
+    return {"ref": str(uuid.uuid4()), "text": text}
 
 
 @pytest.fixture
-def chat(site: DemoSite) -> Iterator[ClientConnection]:
-    """Ann's socket in the harbour, after its history."""
-    with site.socket(CHAT, name="ann") as websocket:
-        frame(websocket, "members")
+def client(site: DemoSite) -> Iterator[Callable[[str], TopicClient]]:
+    """Return ``client("ann")``, a connection to the topics as somebody, or as nobody."""
+    with contextlib.ExitStack() as stack:
+        yield lambda name: stack.enter_context(site.topics(name))
+
+
+@pytest.fixture
+def ann(client: Callable[[str], TopicClient]) -> TopicClient:
+    """Ann's connection, in the harbour."""
+    ann = client("ann")
+    ann.subscribe(ROOM)
+    return ann
+
+
+@pytest.fixture
+def bob(client: Callable[[str], TopicClient]) -> TopicClient:
+    """Bob's, in the harbour too."""
+    bob = client("bob")
+    bob.subscribe(ROOM)
+    return bob
+
+
+@pytest.fixture
+def waves(site: DemoSite) -> Iterator[ClientConnection]:
+    """One of Ann's waves."""
+    with site.socket("/ws/waves/", name="ann") as websocket:
         yield websocket
 
 
@@ -47,13 +60,11 @@ def test_a_page_of_a_foreign_origin_gets_no_socket(site: DemoSite, path: str) ->
     assert refused.value.response.status_code == 403
 
 
-@pytest.mark.parametrize("path", SOCKETS)
-def test_a_stranger_is_told_to_sign_in_first(site: DemoSite, path: str) -> None:
-    with site.socket(path) as websocket, pytest.raises(ConnectionClosed) as closed:
-        websocket.recv(timeout=10)
+@pytest.mark.parametrize("topic", [ROOM, "notes.1", "figures"])
+def test_a_stranger_gets_no_topic(client: Callable[[str], TopicClient], topic: str) -> None:
+    answer = client("").subscribe(topic)
 
-    assert closed.value.rcvd is not None
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "Sign in first.")
+    assert (answer["type"], answer["code"]) == ("error", "denied")
 
 
 @pytest.mark.parametrize("path", ["/chat/room/harbour/", "/notes/", "/dashboard/"])
@@ -61,62 +72,73 @@ def test_a_stranger_is_sent_to_the_sign_in_page(site: DemoSite, path: str) -> No
     assert site.get(path) == f"{site.url}/sign-in/?next={path}"
 
 
-@pytest.mark.parametrize("room", ["nowhere", "x" * 200])
-def test_a_room_that_does_not_exist_cannot_be_entered(site: DemoSite, room: str) -> None:
-    with (
-        site.socket(f"/ws/chat/{room}/", name="ann") as websocket,
-        pytest.raises(ConnectionClosed) as closed,
-    ):
-        websocket.recv(timeout=10)
+@pytest.mark.parametrize(
+    ("topic", "code"),
+    [
+        ("room.nowhere", "denied"),
+        ("room." + "x" * 90, "denied"),
+        ("room." + "x" * 200, "invalid_frame"),
+        ("room.", "unknown_topic"),
+        ("notes.2147483648", "denied"),
+        ("notes.ann", "unknown_topic"),
+        ("secrets", "unknown_topic"),
+    ],
+)
+def test_a_topic_that_does_not_exist_is_refused(
+    client: Callable[[str], TopicClient], topic: str, code: str
+) -> None:
+    answer = client("ann").subscribe(topic)
 
-    assert closed.value.rcvd is not None
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4404, "There is no such room.")
+    assert (answer["type"], answer["code"]) == ("error", code)
+
+
+def test_nobody_gets_the_notes_of_somebody_else(client: Callable[[str], TopicClient]) -> None:
+    answers = {
+        name: [client(name).subscribe(f"notes.{user_id}").get("code") for user_id in (1, 2)]
+        for name in ("ann", "bob")
+    }
+
+    assert answers == {"ann": [None, "denied"], "bob": ["denied", None]}
 
 
 @pytest.mark.parametrize(
     "forged",
     [
-        {"type": "chat.line", "line": {"id": 1, "text": "forged"}},
-        {"type": "chat_members", "names": ["mallory"]},
+        {"type": "publication", "topic": ROOM, "data": line("forged"), "offset": 1},
+        {"type": "presence", "topic": ROOM, "version": 9, "joined": {"9": {"name": "mallory"}}},
         {"type": "websocket.disconnect", "code": 1000},
-        {"type": "websocket.close"},
-        {"type": "send.json", "kind": "members", "names": ["mallory"]},
-        {"type": "leave"},
-        {"type": "_private"},
+        {"type": "websocket.send", "text": "forged"},
+        {"type": "wave.splash"},
     ],
     ids=lambda forged: forged["type"],
 )
-def test_a_type_that_a_client_sends_reaches_no_handler_and_nobody_else(
-    site: DemoSite, chat: ClientConnection, forged: dict[str, Any]
+def test_a_type_that_a_client_makes_up_reaches_nobody_else(
+    ann: TopicClient, bob: TopicClient, forged: dict[str, Any]
 ) -> None:
-    with site.socket(CHAT, name="bob") as bob:
-        frame(bob, "members")
-        line = say("honest")
+    ann.send(forged)
+    answer = ann.next("error")
+    ann.call(ROOM, "say", line("honest"))
 
-        chat.send(json.dumps(forged))
-        answer = json.loads(chat.recv(timeout=10))
-        while answer["kind"] == "members":
-            assert answer["names"] == ["ann", "bob"]
-            answer = json.loads(chat.recv(timeout=10))
-        chat.send(json.dumps({**forged, **line}))
-
-        assert answer == UNKNOWN_ACTION
-        assert frame(chat, "line")["line"]["text"] == "honest"
-        assert json.loads(bob.recv(timeout=10))["line"]["text"] == "honest"
+    assert answer["code"] == "invalid_frame"
+    assert bob.next("publication")["data"]["text"] == "honest"
 
 
 @pytest.mark.parametrize(
-    "content", [None, 1, "say", [], ["say"], {}, {"action": "shout"}, {"action": ["say"]}]
+    "text", ["", "null", "1", "[]", "{}", "not JSON", '{"type": 1}', '{"type": "\\ud800"}']
 )
-def test_an_unknown_action_is_answered_and_the_socket_stays_open(
-    chat: ClientConnection, content: Any
+def test_a_frame_that_is_none_is_answered_and_the_socket_stays_open(
+    ann: TopicClient, text: str
 ) -> None:
-    chat.send(json.dumps(content))
-    answer = frame(chat, "error")
-    chat.send(json.dumps(say("still open")))
+    ann.websocket.send(text)
+    answer = ann.next("error")
 
-    assert answer == UNKNOWN_ACTION
-    assert frame(chat, "line")["line"]["text"] == "still open"
+    assert answer["code"] == "invalid_frame"
+    assert ann.call(ROOM, "say", line("still open"))["data"]["text"] == "still open"
+
+
+@pytest.mark.parametrize("name", ["shout", "authorize", "member", "__init__"])
+def test_only_what_is_marked_can_be_called(ann: TopicClient, name: str) -> None:
+    assert ann.call(ROOM, name, line("hello"))["code"] == "unknown_call"
 
 
 @pytest.mark.parametrize(
@@ -124,82 +146,97 @@ def test_an_unknown_action_is_answered_and_the_socket_stays_open(
     [
         ("", "Type something first."),
         (" \n ", "Type something first."),
-        (None, "Type something first."),
         ("x" * 501, "Ensure this value has at most 500 characters (it has 501)."),
         ("\x00", "Null characters are not allowed."),
-        ("\ud800", "This text holds a broken character."),
     ],
 )
 def test_a_line_that_cannot_be_said_is_answered_with_the_reason(
-    chat: ClientConnection, text: Any, answer: str
+    ann: TopicClient, text: Any, answer: str
 ) -> None:
-    line = say(text)
+    refusal = ann.call(ROOM, "say", line(text))
 
-    chat.send(json.dumps(line))
+    assert (refusal["code"], refusal["message"]) == ("not_said", answer)
 
-    assert frame(chat, "error") == {"kind": "error", "text": answer, "ref": line["ref"]}
+
+@pytest.mark.parametrize("text", [None, 5, ["x"]])
+def test_a_line_that_is_no_text_is_refused(ann: TopicClient, text: Any) -> None:
+    assert ann.call(ROOM, "say", line(text))["code"] == "invalid_data"
 
 
 @pytest.mark.parametrize("ref", [None, "", "1", 5, {"a": 1}, ["x"]])
-def test_a_line_without_a_proper_reference_is_refused(chat: ClientConnection, ref: Any) -> None:
-    chat.send(json.dumps({"action": "say", "ref": ref, "text": "hello"}))
-
-    assert frame(chat, "error")["ref"] == ref
+def test_a_line_without_a_proper_reference_is_refused(ann: TopicClient, ref: Any) -> None:
+    assert ann.call(ROOM, "say", {"ref": ref, "text": "hello"})["code"] == "invalid_data"
 
 
-def test_a_line_that_is_sent_twice_is_said_once(site: DemoSite, chat: ClientConnection) -> None:
-    with site.socket(CHAT, name="bob") as bob:
-        frame(bob, "members")
-        first, second = say("once"), say("next")
+def test_a_line_that_is_said_twice_is_stored_once(ann: TopicClient, bob: TopicClient) -> None:
+    once = line("once")
 
-        for line in (first, first, second):
-            chat.send(json.dumps(line))
+    answers = [ann.call(ROOM, "say", once) for _ in range(2)]
 
-        assert [frame(bob, "line")["line"]["text"] for _ in range(2)] == ["once", "next"]
+    assert answers[0]["data"] == answers[1]["data"] == bob.next("publication")["data"]
 
 
-@pytest.mark.parametrize("after", ["-1", "x", "9" * 18, "9" * 5000, "%FF", "", "1&after=2"])
-def test_any_place_in_the_history_may_be_asked_for(site: DemoSite, after: str) -> None:
-    with site.socket(f"{CHAT}?after={after}", name="ann") as websocket:
-        assert frame(websocket, "history").keys() == {"kind", "lines", "cut"}
-
-
-def test_a_long_absence_is_caught_up_with_and_what_is_left_out_is_said(
-    site: DemoSite, chat: ClientConnection
+def test_a_position_of_the_future_or_of_another_life_is_a_gap(
+    ann: TopicClient, client: Callable[[str], TopicClient]
 ) -> None:
-    for number in range(202):
-        chat.send(json.dumps(say(f"line {number}")))
-    first = frame(chat, "line")["line"]["id"]
-    while frame(chat, "line")["line"]["text"] != "line 201":
-        pass
+    epoch, _ = ann.subscribe(ROOM)["position"].split(":")
 
-    def history(after: int) -> tuple[list[str], bool]:
-        with site.socket(f"{CHAT}?after={after}", name="ann") as websocket:
-            content = frame(websocket, "history")
-        return [line["text"] for line in content["lines"]], content["cut"]
+    gaps = [
+        client("bob").subscribe(ROOM, position=position)["gap"]
+        for position in (f"{epoch}:{2**52}", "another:1")
+    ]
 
-    assert history(0) == ([f"line {number}" for number in range(152, 202)], False)
-    assert history(first) == ([f"line {number}" for number in range(2, 202)], True)
-    assert history(first + 1) == ([f"line {number}" for number in range(2, 202)], False)
+    assert gaps == ["future", "epoch"]
 
 
-def test_a_person_whose_socket_ends_by_an_error_is_not_shown_as_here(tmp_path: Path) -> None:
-    site = DemoSite(tmp_path)  # of its own, since the error is logged
-    site.start()
-    with site.socket(CHAT, name="ann") as ann, site.socket(CHAT, name="bob") as bob:
-        while frame(ann, "members")["names"] != ["ann", "bob"]:
-            pass
+def test_a_frame_that_is_too_large_is_answered(ann: TopicClient) -> None:
+    ann.websocket.send("x" * 65_537)
 
-        bob.send("this is not JSON")
-
-        assert frame(ann, "members")["names"] == ["ann"]
-    site.stop()
+    assert ann.next("error")["code"] == "too_large"
 
 
-def test_a_frame_over_64_kib_ends_the_socket(chat: ClientConnection) -> None:
-    chat.send("x" * 65_537)
+def test_a_client_that_speaks_another_protocol_is_told(site: DemoSite) -> None:
+    with (
+        site.socket("/ws/topics/", name="ann") as websocket,
+        pytest.raises(ConnectionClosed) as end,
+    ):
+        websocket.recv(timeout=10)
 
-    with pytest.raises(ConnectionClosed) as closed:
-        frame(chat, "never")
+    assert end.value.rcvd is not None
+    assert end.value.rcvd.code == 3400
+
+
+# The plain consumer
+
+
+def test_a_stranger_makes_no_waves(site: DemoSite) -> None:
+    with site.socket("/ws/waves/") as websocket, pytest.raises(ConnectionClosed) as closed:
+        websocket.recv(timeout=10)
+
     assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1009
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "Sign in first.")
+
+
+def test_a_splash_reaches_every_wave(site: DemoSite, waves: ClientConnection) -> None:
+    with site.socket("/ws/waves/", name="bob") as other:
+        other.send("{}")  # answered, so it is in the group
+        other.recv(timeout=10)
+
+        waves.send('{"action": "splash"}')
+
+        for each in (waves, other):
+            assert json.loads(each.recv(timeout=10)) == {"kind": "splash"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, 1, "splash", [], {}, {"action": "shout"}, {"type": "wave.splash"}, {"type": "close"}],
+    ids=json.dumps,
+)
+def test_what_is_no_splash_is_answered_and_reaches_no_handler(
+    waves: ClientConnection, content: Any
+) -> None:
+    waves.send(json.dumps(content))
+
+    answer = json.loads(waves.recv(timeout=10))
+    assert answer == {"kind": "error", "text": 'The only action is "splash".'}

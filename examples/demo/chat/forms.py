@@ -9,26 +9,16 @@ from django.utils.text import slugify
 from chat.models import LONGEST_LINE, Room
 
 
-def require_storable(text: str) -> None:
-    """Refuse half of a surrogate pair, which JSON can carry and no database can store."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValidationError("This text holds a broken character.") from error
-
-
 def first_error(form: forms.Form) -> str:
     """Return what to tell the person about a form that is not valid."""
     return str(next(iter(form.errors.values()))[0])
 
 
 class LineForm(forms.Form):
-    """A line that a browser asks us to say."""
+    """A line that somebody wants to say."""
 
-    ref = forms.UUIDField()
     text = forms.CharField(
         max_length=LONGEST_LINE,
-        validators=[require_storable],
         error_messages={"required": "Type something first."},
     )
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 
 LONGEST_LINE = 500
+FIRST_PAGE = 50
 
 
 class Room(models.Model):
@@ -17,6 +18,11 @@ class Room(models.Model):
 
     def __str__(self) -> str:
         return self.slug
+
+    def newest_lines(self) -> list[dict[str, Any]]:
+        """Return what browsers need to show the newest lines, in order."""
+        lines = self.line_set.select_related("author").order_by("-pk")[:FIRST_PAGE]
+        return [line.as_dict() for line in lines][::-1]
 
 
 class Line(models.Model):

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from chat.forms import RoomForm, first_error
 from chat.models import LONGEST_LINE, Room
+from chat.topics import RoomTopic
 
 
 @login_required
@@ -23,6 +24,7 @@ def room(request: HttpRequest, slug: str) -> HttpResponse:
     """Show one room, with the way to the others."""
     context = {
         "room": get_object_or_404(Room, slug=slug),
+        "topic": RoomTopic.topic_name(slug=slug),
         "rooms": Room.objects.order_by("pk"),
         "longest_line": LONGEST_LINE,
     }

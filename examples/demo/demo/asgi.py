@@ -9,20 +9,18 @@ from django.urls import path
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.topics import TopicConsumer
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo.settings")
 pages = get_asgi_application()  # sets Django up, so it comes before modules that import models
 
-from chat.consumers import ChatConsumer  # noqa: E402
-from figures.consumers import FiguresConsumer  # noqa: E402
+from figures.consumers import WavesConsumer  # noqa: E402
 from figures.middleware import count_traffic  # noqa: E402
-from notes.consumers import NotesConsumer  # noqa: E402
 
 sockets = URLRouter(
     [
-        path("ws/chat/<slug:room>/", ChatConsumer.as_asgi()),
-        path("ws/notes/", NotesConsumer.as_asgi()),
-        path("ws/figures/", FiguresConsumer.as_asgi()),
+        path("ws/topics/", TopicConsumer.as_asgi()),
+        path("ws/waves/", WavesConsumer.as_asgi()),
     ]
 )
 application = ProtocolTypeRouter(

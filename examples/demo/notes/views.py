@@ -15,7 +15,7 @@ from notes.push import mark_all_read, send_note
 
 @login_required
 def notes(request: SignedInRequest) -> HttpResponse:
-    """Write a note; the list of received ones is filled by the socket."""
+    """Write a note; received ones are on every page, see ``templatetags/inbox.py``."""
     form = NoteForm(request.POST or None)
     if form.is_valid():
         note = send_note(request.user, **form.cleaned_data)

@@ -21,8 +21,9 @@ export class Chart {
 
   /** Add points `{ at: seconds, [name]: number }`; those that are known already are left out. */
   add(points) {
-    const newest = this.#points.at(-1)?.at ?? 0;
-    this.#points.push(...points.filter((point) => point.at > newest));
+    const known = new Set(this.#points.map((point) => point.at));
+    this.#points.push(...points.filter((point) => !known.has(point.at)));
+    this.#points.sort((one, other) => one.at - other.at);
     const from = (this.#points.at(-1)?.at ?? 0) - SECONDS - 3;
     this.#points = this.#points.filter((point) => point.at > from);
     this.#draw(points.length === 1);

@@ -2,44 +2,50 @@
 
 import { avatar } from "./avatar.js";
 import { clock, element } from "./dom.js";
+import { client, dataOf, isConnected, loadAgain } from "./live.js";
 import { Outbox } from "./outbox.js";
-import { LiveSocket, watchConnection } from "./socket.js";
 
 const SAME_BREATH = 5 * 60_000; // lines of one person within this time share a heading
 const NEAR_END = 80;
+const AGAIN_AFTER = 1_000;
+// A line that may have been said is said again: the server stores it once, however often it comes.
+const SAY_AGAIN = ["lost", "timeout", "failed", "unavailable", "rate_limited", "too_many_calls"];
 
 const at = (id) => document.getElementById(id);
-const { room, me } = at("chat").dataset;
+const { me, position, topic } = at("chat").dataset;
 const log = at("log");
 const box = at("text");
-const outbox = new Outbox(`outbox of ${me} in ${room}`);
+const outbox = new Outbox(`outbox of ${me} in ${topic}`);
 let newest = 0;
 let members = null;
 
-const socket = new LiveSocket(() => `/ws/chat/${room}/?after=${newest}`, {
-  opened: () => outbox.waiting.forEach(say),
-  frame(data) {
-    if (data.kind === "history") showHistory(data);
-    if (data.kind === "line") show(data.line);
-    if (data.kind === "members") showMembers(data.names);
-    if (data.kind === "error") showError(data);
-  },
-  refused: (code) => code === 4404 && location.assign("/chat/"),
-});
+const room = client.topic(topic, { position });
+room.on("publication", ({ data }) => show(data));
+room.on("gap", () => loadAgain((page) => showHistory(dataOf("lines", page))));
+room.on("presence", () => showMembers([...room.members.values()].map(({ name }) => name).sort()));
+room.on("closed", ({ code }) => code === "denied" && location.assign("/chat/"));
+for (const each of ["online", "offline"]) addEventListener(each, tellWaiting);
+client.on("state", tellWaiting);
 
-if (matchMedia("(hover: hover)").matches) box.focus(); // on a phone it would open the keyboard
+showHistory(dataOf("lines"));
 outbox.waiting.forEach(showWaiting);
-watchConnection(tellWaiting);
+outbox.waiting.forEach(say);
+tellWaiting();
+if (matchMedia("(hover: hover)").matches) box.focus(); // on a phone it would open the keyboard
 
 // --- saying
 
-function say({ ref, text }) {
-  return socket.send({ action: "say", ref, text });
+/** Say a line until it is answered, however long the connection is lost. */
+function say(line) {
+  room.call("say", line, { queue: true }).then(show, ({ code, message }) => {
+    if (SAY_AGAIN.includes(code)) setTimeout(say, code === "lost" ? 0 : AGAIN_AFTER, line);
+    else if (code !== "closed") giveBack(line, message);
+  });
 }
 
 /** Keep the line until the server has answered it, then send it if we can. */
 function submit() {
-  const text = box.value.trim();
+  const text = box.value.trim().toWellFormed();
   box.focus();
   if (!text) return;
   const line = outbox.add(text);
@@ -81,7 +87,7 @@ function showWaiting(line) {
 }
 
 function tellWaiting() {
-  const state = socket.state === "open" ? "Sending…" : "Waiting for the connection";
+  const state = isConnected() ? "Sending…" : "Waiting for the connection";
   for (const place of log.querySelectorAll(".waiting .state")) place.textContent = state;
 }
 
@@ -91,20 +97,19 @@ function arrived(ref) {
 }
 
 /** The server would not take a line: say why and give the text back. */
-function showError({ ref, text }) {
-  const line = outbox.waiting.find((each) => each.ref === ref);
-  if (line) {
-    arrived(ref);
-    box.value = box.value ? `${box.value}\n${line.text}` : line.text;
-    fitBox();
-  }
-  at("trouble").textContent = line ? `Not sent: ${text}` : text;
+function giveBack(line, reason) {
+  arrived(line.ref);
+  box.value = box.value ? `${box.value}\n${line.text}` : line.text;
+  fitBox();
+  at("trouble").textContent = `Not sent: ${reason}`;
 }
 
 // --- lines
 
-function showHistory({ lines, cut }) {
-  if (cut) log.append(element("li", { className: "cut", textContent: "Some lines before these are not shown." }));
+/** Show the newest lines; those before them may be missing if none of these was known. */
+function showHistory(lines) {
+  const isCut = newest > 0 && lines.length > 0 && lines[0].id > newest;
+  if (isCut) log.append(element("li", { className: "cut", textContent: "Some lines before these are not shown." }));
   lines.forEach(show);
   at("empty").hidden = log.children.length > 0;
 }

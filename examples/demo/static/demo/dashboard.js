@@ -1,36 +1,43 @@
 /** The dashboard: figures, two moving charts, and a button that gives them something to show. */
 
 import { Chart } from "./chart.js";
-import { LiveSocket } from "./socket.js";
+import { client, dataOf, loadAgain } from "./live.js";
 
 const WAVE_SOCKETS = 12;
 const WAVE_LASTS = 12_000;
 
 const at = (id) => document.getElementById(id);
-const charts = [
-  new Chart(at("connections-chart"), ["connections"]),
-  new Chart(at("messages-chart"), ["sent", "received"]),
-];
+const charts = {
+  connections: new Chart(at("connections-chart"), ["connections"]),
+  messages: new Chart(at("messages-chart"), ["sent", "received"]),
+};
 
-new LiveSocket(() => "/ws/figures/", {
-  frame({ kind, points }) {
-    if (kind !== "points" || points.length === 0) return;
-    for (const chart of charts) chart.add(points);
-    const newest = points.at(-1);
-    for (const name of ["connections", "sent", "received"]) at(name).textContent = newest[name];
-  },
+const figures = client.topic("figures");
+let hasBegun = false;
+
+figures.on("publication", ({ data: { chart, ...point } }) => show([chart], [point]));
+// The topic has no history: what was missed is in the page.
+figures.on("subscribed", () => {
+  if (hasBegun) loadAgain((page) => show(Object.keys(charts), dataOf("points", page)));
+  hasBegun = true;
 });
+show(Object.keys(charts), dataOf("points"));
 
-/** Open more sockets for a while, each of which sends a frame now and then. */
+function show(names, points) {
+  for (const name of names) charts[name].add(points);
+  for (const [name, value] of Object.entries(points.at(-1) ?? {})) if (at(name)) at(name).textContent = value;
+}
+
+/** Open more sockets for a while, each of which splashes now and then. */
 at("waves").onclick = () => {
   for (let n = 0; n < WAVE_SOCKETS; n++) setTimeout(makeWave, n * 150);
 };
 
+/** A plain WebSocket to a plain consumer, see figures/consumers.py. */
 function makeWave() {
-  const socket = new LiveSocket(() => "/ws/figures/", {});
-  const chatter = setInterval(() => socket.send({ action: "splash" }), 300 + Math.random() * 900);
-  setTimeout(() => {
-    clearInterval(chatter);
-    socket.close();
-  }, WAVE_LASTS * (0.5 + Math.random() / 2));
+  const socket = new WebSocket(new URL("/ws/waves/", location.href.replace("http", "ws")));
+  const splash = () => socket.readyState === WebSocket.OPEN && socket.send('{"action": "splash"}');
+  const splashing = setInterval(splash, 300 + Math.random() * 900);
+  socket.onclose = () => clearInterval(splashing);
+  setTimeout(() => socket.close(), WAVE_LASTS * (0.5 + Math.random() / 2));
 }
