@@ -190,14 +190,24 @@ class TopicClient:
 
 
 class Person:
-    """One signed-in person in a browser of their own; ``page`` is the tab in front."""
+    """One signed-in person in a browser of their own; ``page`` is the tab in front.
 
-    def __init__(self, name: str, site: DemoSite, context: BrowserContext) -> None:
+    Args:
+        name: Who.
+        site: The site that they are signed in to.
+        context: Their browser.
+        url: Where they reach it, if that is another address.
+    """
+
+    def __init__(
+        self, name: str, site: DemoSite, context: BrowserContext, *, url: str = ""
+    ) -> None:
         self.name = name
         self.site = site
+        self.url = url or site.url
         self.context = context
         self.errors: list[str] = []
-        context.add_cookies([{"name": "sessionid", "value": site.cookie_of(name), "url": site.url}])
+        context.add_cookies([{"name": "sessionid", "value": site.cookie_of(name), "url": self.url}])
         self.page = self.new_tab()
 
     def new_tab(self) -> Page:
@@ -207,18 +217,18 @@ class Person:
         return page
 
     def visit(self, path: str) -> None:
-        """Open a page and wait until its sockets have brought it up to date."""
-        self.page.goto(self.site.url + path)
+        """Open a page and wait until its scripts have run."""
+        self.page.goto(self.url + path)
         expect(self.page.locator("#unread")).to_have_attribute("aria-label", re.compile("unread"))
 
     def enter(self, room: str) -> None:
         """Enter a room and wait until this person is seen there."""
-        self.page.goto(f"{self.site.url}/chat/room/{room}/")
+        self.page.goto(f"{self.url}/chat/room/{room}/")
         expect(self.members).to_contain_text([f"{self.name} (you)"])
 
     def open_room(self, room: str) -> None:
         """Open a new room."""
-        self.page.goto(f"{self.site.url}/chat/")
+        self.page.goto(f"{self.url}/chat/")
         self.page.fill("#new-room", room)
         self.page.press("#new-room", "Enter")
         self.page.wait_for_url(f"**/chat/room/{room}/")

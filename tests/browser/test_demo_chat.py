@@ -59,6 +59,22 @@ def test_several_tabs_of_one_person_count_once(ann: Person, bob: Person, room: s
     expect(ann.members).to_have_count(2)
 
 
+def test_a_person_is_gone_when_the_last_of_two_tabs_is_closed(
+    ann: Person, bob: Person, room: str
+) -> None:
+    bob.enter(room)
+    other = bob.new_tab()
+    other.goto(f"{bob.url}/chat/room/{room}/")
+    expect(other.locator("#members li")).to_contain_text(["ann", "bob (you)"])
+    expect(ann.members).to_have_text(["Aann (you)", "Bbob"])
+
+    for tab in (bob.page, other):
+        expect(ann.members).to_have_count(2)
+        tab.close()
+
+    expect(ann.members).to_have_text(["Aann (you)"])
+
+
 def test_markup_in_a_line_is_shown_as_text(ann: Person, bob: Person, room: str) -> None:
     bob.enter(room)
     line = "<img src=x onerror='window.broken = true'><b>bold</b>"
