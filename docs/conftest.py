@@ -1,7 +1,7 @@
 """Run the Python code blocks of the documentation, each page from top to bottom.
 
-The tutorial is a project of several files, and the page about Redis needs servers: ``tests/docs``
-types in and runs those.
+The tutorial and the page about consumers are projects of several files, and the page about Redis
+needs servers: ``tests/browser`` and ``tests/docs`` type in and run those.
 """
 
 from __future__ import annotations
@@ -12,5 +12,5 @@ from sybil.parsers.myst import PythonCodeBlockParser, SkipParser
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(), SkipParser()],
     patterns=["*.md"],
-    excludes=["_build/**", "tutorial/**", "howto/redis.md"],
+    excludes=["_build/**", "tutorial/**", "howto/consumers.md", "howto/redis.md"],
 ).pytest()
