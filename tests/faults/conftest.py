@@ -13,7 +13,8 @@ TOPIC_HEAD = (
 )  # fmt: skip
 RECOVERY_ROWS: list[tuple[Any, ...]] = []
 RECOVERY_HEAD = (
-    "clients", "published", "replayed", "half back", "all back", "reads", "at once", "too late",
+    "restart", "clients", "published", "replayed", "half back", "all back", "reads", "at once",
+    "too late",
 )  # fmt: skip
 
 

@@ -299,9 +299,9 @@ async def run(
     return await everything.give_account(publisher)
 
 
-async def until(is_so: Callable[[], bool]) -> bool:
-    """Wait until it is so; return ``False`` if it takes too long."""
-    end = time.monotonic() + PATIENCE
+async def until(is_so: Callable[[], bool], times: float = 1) -> bool:
+    """Wait until it is so; return ``False`` if it takes so many times too long."""
+    end = time.monotonic() + times * PATIENCE
     while not is_so():
         if time.monotonic() > end:
             return False

@@ -23,7 +23,8 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": json.loads(os.environ.get("SITE_HOSTS", "[]"))},
     }
 }
-CHANNELS = {"DISCONNECT_GRACE": 1}
+# Ten thousand clients, and whoever asks for the figures.
+CHANNELS = {"DISCONNECT_GRACE": 1, "MAX_CONNECTIONS": 19_000}
 ROOT_URLCONF = "tests.faults.topic_site"
 ASGI_APPLICATION = "tests.faults.topic_application.application"
 
