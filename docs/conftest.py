@@ -1,7 +1,7 @@
 """Run the Python code blocks of the documentation, each page from top to bottom.
 
 The tutorial and the page about consumers are projects of several files, and the page about Redis
-needs servers: ``tests/browser`` and ``tests/docs`` type in and run those.
+needs servers: ``tests/browser/test_tutorial.py`` and ``tests/docs`` type in and run those.
 """
 
 from __future__ import annotations

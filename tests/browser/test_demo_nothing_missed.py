@@ -73,7 +73,7 @@ def laptop(browser: Browser, site: DemoSite) -> Iterator[Laptop]:
     assert laptop.person.errors == []
 
 
-@pytest.mark.timeout(60 + LAPTOP_SECONDS)
+@pytest.mark.timeout(60 * SLOW + LAPTOP_SECONDS)
 def test_a_laptop_that_was_closed_has_everything_in_order_without_a_reload(
     ann: Person, laptop: Laptop, room: str
 ) -> None:

@@ -12,6 +12,9 @@ from tests.browser.demo_site import DemoSite, Person, visitor
 from tests.conftest import SLOW
 from tests.servers import engines
 
+# Two servers and a Redis are started for each test.
+pytestmark = pytest.mark.timeout(120 * SLOW)
+
 ROOM = "jetty"
 REVOKED = 5_000 * SLOW
 """Milliseconds within which a user who may not use the site any more has no subscriptions."""

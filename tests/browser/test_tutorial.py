@@ -17,6 +17,9 @@ from tests.conftest import SLOW
 from tests.docs.typed_project import DOCS, TypedProject
 from tests.servers import engines
 
+# Each part begins from an empty folder, and starts a dozen programs.
+pytestmark = pytest.mark.timeout(180 * SLOW)
+
 PAGES = sorted(page.name for page in (DOCS / "tutorial").glob("[0-9]*.md"))
 ANSWERS = 30 * SLOW
 COMES_BACK = 20_000 * SLOW
