@@ -41,7 +41,7 @@ export interface User {
 }
 
 /** Seconds until a connection must be open and greeted. */
-const OPEN_SECONDS = 10;
+const OPEN_SECONDS = 30;
 /** Seconds to answer a probe, after the page was away. */
 const PROBE_SECONDS = 3;
 /** A connection that lived so many seconds was a success. */

@@ -23,7 +23,7 @@ from tests.faults.topic_load import Publisher, Site, until
 from tests.servers.engines import Engine, single
 
 TOPICS = 100
-KILLED = int(os.environ.get("CHANNELS_TEST_KILLED", "2000"))
+KILLED = int(os.environ.get("CHANNELS_TEST_KILLED", "10000"))
 ROLLED = int(os.environ.get("CHANNELS_TEST_ROLLED", "2000"))
 """Clients when the server is killed, and when it is rolled."""
 AT_ONCE = 500

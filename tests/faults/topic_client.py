@@ -25,8 +25,9 @@ FIRST_PAUSE: Final = 0.5
 LAST_PAUSE: Final = 30.0
 SUCCESS: Final = 5.0
 """Seconds for which a connection must have lived to count as one."""
+OPENING: Final = 30.0
 PATIENCE: Final = 10.0
-"""Seconds within which a handshake and a ``subscribe`` must be answered."""
+"""Seconds within which a handshake, and a ``subscribe``, must be answered, as in browsers."""
 AGAIN: Final = frozenset({"unavailable", "rate_limited", "timeout", "failed"})
 
 
@@ -140,7 +141,7 @@ class Client:
         socket = TopicSocket(self._greet, self._take, self._loop)
         self._socket = socket
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(OPENING):
                 await self._loop.create_connection(lambda: socket, *address)
         except OSError as error:
             late = isinstance(error, TimeoutError)
@@ -158,7 +159,7 @@ class Client:
     async def _watch(self, socket: TopicSocket) -> None:
         """Return when the connection is gone, or has been silent for too long."""
         while not socket.closed.done():
-            limit = PATIENCE if self._greeted_at is None else self._silence
+            limit = OPENING if self._greeted_at is None else self._silence
             left = self._heard_at + limit - time.monotonic()
             if left <= 0:
                 what = "greetings too late" if self._greeted_at is None else "silences"

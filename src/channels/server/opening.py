@@ -21,6 +21,7 @@ from uvicorn.server import ServerState
 from channels import telemetry
 from channels.exceptions import PeerGoneError
 from channels.server import handshake
+from channels.server.doorway import doorway_of
 from channels.server.framing import FrameReader
 from channels.server.limits import Limits, limits_of
 from channels.server.outgoing import ASKING, DENYING, NEW, OPEN, Outgoing
@@ -90,8 +91,14 @@ class Opening(Outgoing):
         self._reader = FrameReader(
             limits.max_frame_bytes, limits.max_message_bytes, has_deflate=bool(asked.window_bits)
         )
-        self._scope = self._make_scope(asked)
         self._event = {"type": "websocket.connect"}
+        doorway_of(asyncio.get_running_loop()).enter(self._begin)
+
+    def _begin(self) -> None:
+        """Ask the application, if the client still waits."""
+        if self._state is not ASKING or self._handshake is None:
+            return
+        self._scope = self._make_scope(self._handshake)
         self._task = asyncio.get_running_loop().create_task(
             self._run(self._scope),
             context=contextvars.Context()

@@ -137,6 +137,9 @@ class WebSocketProtocol(Opening):
         """Do what is due in this state."""
         if self._state is OPEN:
             self._beat()
+        elif self._state is ASKING and self._task is None:
+            # It stands in line, which is nobody's fault but ours.
+            self._wheel.set(self, self._limits.handshake_timeout)
         elif self._has_asked():
             telemetry.emit(telemetry.ConnectionLimited("handshake_timeout"))
             logger.warning(
@@ -150,6 +153,11 @@ class WebSocketProtocol(Opening):
         elif self._task is not None:
             # It has been told, and has had the time of a handler and of its clean-up.
             self._task.cancel()
+
+    def _begin(self) -> None:
+        super()._begin()
+        if self._state is ASKING:
+            self._wheel.set(self, self._limits.handshake_timeout)
 
     def shutdown(self) -> None:
         """Close at once, because the server ends: with 1012, or status 503 if still asked."""

@@ -11,7 +11,9 @@ import pytest
 from django.test import override_settings
 
 from channels.exceptions import ChannelFull, InvalidFrameError, NoRouteError
-from tests.integration.websocket.conftest import Serve, eventually
+from channels.server import doorway as doorway_module
+from channels.server.doorway import doorway_of
+from tests.integration.websocket.conftest import REQUEST, Serve, eventually
 from tests.unit.channels.server.frames import client_frame, deflated
 
 
@@ -640,3 +642,30 @@ async def test_a_shutdown_does_not_wait_for_the_peer(serve: Serve) -> None:
         assert await peer.closed() == (1012, "service restart")
         await eventually(lambda: not site.state.connections)
         assert app.end == (1012, "service restart")
+
+
+async def test_who_leaves_while_standing_in_line_is_never_asked_for(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(scope["path"])
+
+    async with serve(app) as site:
+        peer = await site.connect()
+        with monkeypatch.context() as patch:
+            patch.setattr(doorway_module, "AT_ONCE", 0)
+            peer.writer.write(REQUEST % (b"gone", b""))
+            await eventually(lambda: site.state.connections)
+            [waiting] = site.protocols
+            peer.writer.transport.abort()
+            await eventually(lambda: not site.state.connections)
+        assert waiting._task is None
+        doorway = doorway_of(asyncio.get_running_loop())
+        for _ in range(3):
+            doorway.enter(lambda: None)
+            await asyncio.sleep(0)
+
+    assert asked == []
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -204,7 +204,7 @@ function openEvents(url, receiver) {
 }
 
 // src/connection.ts
-var OPEN_SECONDS = 10;
+var OPEN_SECONDS = 30;
 var PROBE_SECONDS = 3;
 var LIVED_SECONDS = 5;
 var LATE_SECONDS = 1;
