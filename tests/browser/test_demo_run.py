@@ -24,9 +24,10 @@ def test_the_second_start_takes_less_than_three_seconds(demo: DemoSite) -> None:
     started = time.monotonic()
 
     demo.start()
+    took = time.monotonic() - started
 
-    assert time.monotonic() - started < 3 * SLOW
     demo.stop()
+    assert took < 3 * SLOW
 
 
 def test_the_address_and_the_accounts_are_printed(demo: DemoSite) -> None:
