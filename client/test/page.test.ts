@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { connect } from "../src/index.js";
-import { goOnline, show } from "./browser.js";
+import { watchPage } from "../src/page.js";
+import { goOnline, page, show } from "./browser.js";
 import { became, pause, Server, until } from "./server.js";
 
 async function setUp(context: TestContext, backoff: { base: number; cap: number }) {
@@ -52,6 +53,30 @@ test("not before the server wants to see it", async (context) => {
   await server.peer();
 
   assert.ok(performance.now() - start >= 295);
+});
+
+test("a page that has slept with its machine asks its socket", async (context) => {
+  const wakes: number[] = [];
+  context.mock.timers.enable({ apis: ["setInterval", "Date"] });
+  const stop = watchPage(() => wakes.push(Date.now()));
+  for (let look = 0; look < 4; look++) context.mock.timers.tick(5_000);
+  assert.deepEqual(wakes, []);
+
+  context.mock.timers.tick(100_000);
+  assert.equal(wakes.length, 1);
+  stop();
+  context.mock.timers.tick(240_000);
+
+  assert.equal(wakes.length, 1);
+});
+
+test("a page that comes out of a freeze asks its socket", async (context) => {
+  const { client, peer } = await setUp(context, LATER);
+
+  page.dispatchEvent(new Event("resume"));
+
+  assert.deepEqual(await peer.next(), { type: "ping" });
+  assert.equal(client.state, "open");
 });
 
 test("a socket that looks open is asked, and kept if it answers", async (context) => {

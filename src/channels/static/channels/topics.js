@@ -115,17 +115,27 @@ function readClose(code) {
 }
 
 // src/page.ts
+var LOOK = 5;
 function watchPage(wake) {
   if (typeof document === "undefined") return () => {
   };
   const shown = () => {
     if (document.visibilityState === "visible") wake();
   };
+  let looked = Date.now();
+  const timer = setInterval(() => {
+    const slept = Date.now() - looked > 2 * LOOK * 1e3;
+    looked = Date.now();
+    if (slept) shown();
+  }, LOOK * 1e3);
   document.addEventListener("visibilitychange", shown);
+  document.addEventListener("resume", shown);
   addEventListener("pageshow", shown);
   addEventListener("online", wake);
   return () => {
+    clearInterval(timer);
     document.removeEventListener("visibilitychange", shown);
+    document.removeEventListener("resume", shown);
     removeEventListener("pageshow", shown);
     removeEventListener("online", wake);
   };
