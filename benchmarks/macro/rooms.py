@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,10 @@ class SyncEchoConsumer(WebsocketConsumer):
 
 
 class TickerConsumer(AsyncWebsocketConsumer):
-    """Notes how late a timer of a millisecond is, from one frame to the next; then says so."""
+    """Notes how late a timer of a millisecond is, from one frame to the next; then says so.
+
+    It notes as well how long each slice of a fan-out takes, where the server has them.
+    """
 
     ticking: asyncio.Task[None] | None = None
 
@@ -90,14 +94,18 @@ class TickerConsumer(AsyncWebsocketConsumer):
         if self.ticking is None:
             self.delays: list[float] = []
             self.pauses: list[float] = []
+            self.slices: list[float] = []
             gc.callbacks.append(self.note_collection)
+            self.stop_timing = time_slices(self.slices)
             self.ticking = asyncio.create_task(self.tick())
         else:
             self.ticking.cancel()
             self.ticking = None
             gc.callbacks.remove(self.note_collection)
-            await self.send(json.dumps([sorted(self.delays)[-100:], sorted(self.pauses)[-100:]]))
-            await self.send(json.dumps(len(self.delays)))
+            self.stop_timing()
+            longest = [sorted(some)[-100:] for some in (self.delays, self.pauses, self.slices)]
+            await self.send(json.dumps(longest))
+            await self.send(json.dumps([len(self.delays), len(self.slices)]))
 
     async def tick(self) -> None:
         """Note how late each tick is."""
@@ -113,6 +121,26 @@ class TickerConsumer(AsyncWebsocketConsumer):
             self.collecting = now
         else:
             self.pauses.append((now - self.collecting) * 1000)
+
+
+def time_slices(slices: list[float]) -> Callable[[], None]:
+    """Note how long each slice takes, in ms; return what ends that."""
+    try:
+        from channels.layers.fan_out import FanOut
+    except ImportError:
+        return lambda: None
+    advance = FanOut.advance
+
+    def timed(fan: Any, *arguments: Any) -> None:
+        began = time.perf_counter()
+        advance(fan, *arguments)
+        slices.append((time.perf_counter() - began) * 1000)
+
+    def stop() -> None:
+        FanOut.advance = advance
+
+    FanOut.advance = timed
+    return stop
 
 
 class IdleConsumer(AsyncWebsocketConsumer):
