@@ -5,7 +5,8 @@
 One consumer of the server has a timer of a millisecond and notes how late it is, while another
 client sends broadcasts to everyone, one after the other, and without them. Printed: the timer's
 delays in ms, the longest pause of the garbage collector, and how long the slices of the fan-outs
-took, each timed around ``FanOut.advance``. The server has one core and the clients another.
+took, each timed around ``FanOut.advance`` by the CPU time of its thread, which other programs on
+the machine do not change. The server has one core and the clients another.
 """
 
 from __future__ import annotations
