@@ -37,7 +37,7 @@ from channels.lanes import parent_executor, set_parent_executor
 from channels.layers.inbox import Inbox
 from channels.sending import OPEN, Sending
 from channels.sources import Direct, DirectSocket, Pump, Source, is_method_of
-from channels.stepping import IS_POSSIBLE, begin, context_of, finish, is_deep, is_stepping
+from channels.stepping import IS_POSSIBLE, begin, context_of, finish, is_stepping
 from channels.typing import Event, Message, Receive, Send
 from channels.utils import name_that_thing
 
@@ -253,7 +253,7 @@ class Connection(Sending):
     def _begin(self, message: Message) -> bool:  # from Python 3.12 on
         """Begin the handler of a message now; ``False`` if it has to wait its turn."""
         # Not within another one: a chain of messages would be a chain of calls.
-        if is_deep() or message.get("type") in self._passed:
+        if is_stepping() or message.get("type") in self._passed:
             return False
         self._shut_inbox()
         self._begin_handler(message.message() if type(message) is Broadcast else message)

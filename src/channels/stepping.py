@@ -35,11 +35,6 @@ def is_stepping() -> bool:
     return _depth.steps > 0
 
 
-def is_deep() -> bool:
-    """Return whether this thread is within two of them: one begins no third."""
-    return _depth.steps > 1
-
-
 def context_of(task: asyncio.Task[Any]) -> contextvars.Context:  # from Python 3.12 on
     """Return the context that ``task`` runs in; only where ``IS_POSSIBLE``."""
     context: contextvars.Context = task.get_context()  # type: ignore[attr-defined] # from 3.12 on

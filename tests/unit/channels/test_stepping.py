@@ -226,46 +226,6 @@ async def test_a_chain_of_messages_is_no_chain_of_calls(layer: Any) -> None:
     assert notes == ["started", *expected]
 
 
-async def test_a_handler_that_was_begun_begins_those_of_others_and_they_no_more(layer: Any) -> None:
-    notes: list[Any] = []
-
-    class Relay(AsyncConsumer):
-        groups_of = iter(("first", "second", "third"))
-
-        async def start(self, message: dict[str, Any]) -> None:
-            self.group = next(self.groups_of)
-            await self.channel_layer.group_add(self.group, self.channel_name)
-            notes.append(self.group)
-
-        async def hand_on(self, message: dict[str, Any]) -> None:
-            to = message["to"]
-            if to:
-                onward = {"type": "hand.on", "to": to[1:]}
-                await self.channel_layer.group_send(to[0], onward)
-            notes.append(f"{self.group} is done")
-
-    async def receive() -> Any:
-        return {"type": "start"} if receives.pop() else await asyncio.Event().wait()
-
-    tasks = []
-    for number in range(3):
-        receives = [False, True]
-        tasks.append(asyncio.create_task(Relay()({"type": "test"}, receive, None)))  # type: ignore[arg-type]
-        await until(lambda number=number: len(notes) > number)  # type: ignore[misc]
-        await settle()
-    notes.clear()
-
-    await layer.group_send("first", {"type": "hand.on", "to": ["second", "third"]})
-    await until(lambda: len(notes) == 3)
-
-    # Before 3.12 no handler begins at once: each is done before the next one runs.
-    order = ("second", "first", "third") if IS_POSSIBLE else ("first", "second", "third")
-    assert notes == [f"{name} is done" for name in order]
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
-
-
 async def test_a_coroutine_that_swallows_what_is_thrown_goes_on() -> None:
     seen: list[str] = []
 
