@@ -137,9 +137,9 @@ def time_slices(slices: list[float]) -> Callable[[], None]:
         slices.append((time.thread_time() - began) * 1000)
 
     def stop() -> None:
-        FanOut.advance = advance
+        FanOut.advance = advance  # type: ignore[method-assign]
 
-    FanOut.advance = timed
+    FanOut.advance = timed  # type: ignore[method-assign, assignment]
     return stop
 
 
