@@ -432,7 +432,9 @@ class TestLimits:
 
         answer = await client.receive()
 
-        assert (answer["id"], answer["code"]) == (13, "too_many_calls")
+        # Whether the first is still among those that wait depends on when its task begins.
+        assert answer["code"] == "too_many_calls"
+        assert answer["id"] in {12, 13}
 
 
 class TestTokens:
