@@ -704,7 +704,7 @@ async def test_who_leaves_and_comes_back_at_once_is_there(join: Any) -> None:
 
 async def test_a_recovery_is_never_refused_for_the_calls_that_wait(join: Any) -> None:
     class Slow(Topic, pattern="slow"):
-        max_calls = 1
+        max_calls = 2
 
         def authorize(self) -> bool:
             return True
