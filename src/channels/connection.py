@@ -14,8 +14,8 @@ handler. Where the server's socket takes such broadcasts itself, an idle connect
 from within the fan-out; else, or while a handler runs, it waits its turn in the inbox. What comes
 before the accept goes out right behind it.
 
-The handler of any other message begins within the fan-out too, if the connection is idle: its task
-wakes only when the handler has to wait (``stepping``).
+The handler of any other message begins within the fan-out too, if the connection is idle, and goes
+on when what it waits for is there: its task wakes for neither (``stepping``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from types import CoroutineType
 from typing import Any, Final, cast
 
@@ -37,7 +37,7 @@ from channels.lanes import parent_executor, set_parent_executor
 from channels.layers.inbox import Inbox
 from channels.sending import OPEN, Sending
 from channels.sources import Direct, DirectSocket, Pump, Source, is_method_of
-from channels.stepping import IS_POSSIBLE, begin, context_of, finish, is_stepping
+from channels.stepping import IS_POSSIBLE, Begun, begin, context_of, is_stepping
 from channels.typing import Event, Message, Receive, Send
 from channels.utils import name_that_thing
 
@@ -79,13 +79,11 @@ class Connection(Sending):
         # Where messages need not wait, if there is one.
         self._inbox: Inbox | None = None
         self._dispatch: Callable[[Event], Awaitable[Any]]
-        # What a handler waits for that was begun within a fan-out, or what it raised.
-        self._begun: tuple[Event, Coroutine[Any, Any, None], Any] | None = None
-        self._failure: BaseException | None = None
-        # A handler that was begun in its thread while the task is parked, and whether there has
-        # been more to do since.
-        self._call: Call | None = None
+        # What a handler that was begun while the task is parked and is not done handles, and
+        # whether there has been more to do since; or what it raised.
+        self._begun: tuple[Event, Begun | Call] | None = None
         self._was_woken = False
+        self._failure: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
         self._task = cast("asyncio.Task[Any]", asyncio.current_task())
@@ -169,10 +167,9 @@ class Connection(Sending):
     def wake(self) -> None:
         """Let the loop look at its sources."""
         self._shut_inbox()
-        if self._call is not None:
+        if self._begun is not None:
             self._was_woken = True
-            return
-        if self._parked is not None and not self._parked.done():
+        elif self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
     def _stop(self, pumps: list[Pump]) -> list[asyncio.Task[None]]:
@@ -210,27 +207,31 @@ class Connection(Sending):
         return event
 
     async def _park(self) -> None:
-        self._parked = self._loop.create_future()
-        self._open_inbox()
-        cancellation = None
+        begun = cancellation = None
         try:
-            await self._parked
+            while True:
+                self._parked = self._loop.create_future()
+                if self._begun is None:
+                    self._open_inbox()
+                await self._parked
+                if self._begun is None:
+                    break
+                # Woken from within the first step of a handler, which is not done.
+                self._was_woken = True
         except asyncio.CancelledError as error:
-            if self._begun is None and self._call is None:
+            if self._begun is None:
                 raise
             cancellation = error
+            begun, self._begun = self._begun, None
         finally:
             self._parked = None
             self._shut_inbox()
-        if self._call is not None:  # from Python 3.12 on
-            call, self._call = self._call, None
-            await self._handle(call.event, lambda _: call.give_up())
         if self._failure is not None:  # from Python 3.12 on
             raise self._failure
-        if self._begun is not None:  # from Python 3.12 on
-            (event, handling, waits_for), self._begun = self._begun, None
-            rest = finish(handling, waits_for, cancellation)
-            await self._handle(event, lambda _: rest)
+        if begun is not None and cancellation is not None:  # from Python 3.12 on
+            event, rest = begun
+            ends = rest.give_up() if isinstance(rest, Call) else rest.finish(cancellation)
+            await self._handle(event, lambda _: ends)
 
     def _open_inbox(self) -> None:
         """Let messages be handled at once, while nothing else is to be done."""
@@ -252,48 +253,68 @@ class Connection(Sending):
 
     def _begin(self, message: Message) -> bool:  # from Python 3.12 on
         """Begin the handler of a message now; ``False`` if it has to wait its turn."""
-        # Not within another one: a chain of messages would be a chain of calls.
-        if is_stepping() or message.get("type") in self._passed:
-            return False
-        self._shut_inbox()
-        self._begin_handler(message.message() if type(message) is Broadcast else message)
+        if type(message) is Broadcast:
+            if message["type"] in self._passed:
+                return False
+            message = message.message()
+        self._begin_handler(message)
         return True
 
     def _begin_handler(self, event: Event) -> None:  # from Python 3.12 on
         self._busy = True
         if self._threaded is not None:
-            self._was_woken = False
-            self._call = self._threaded.begin(event, self._context.copy(), self._call_ended)
+            call = self._threaded.begin(event, self._context.copy(), self._call_ended)
+            self._put_aside(event, call)
             return
         try:
-            handling = _awaiting(self._dispatch(event))
-            waits_for = begin(handling, self._task, self._context)
-        except StopIteration:
-            self._has_handled()
-            self._be_idle()
-            return
+            outcome = self._dispatch(event)
+            begun = begin(
+                outcome if type(outcome) is CoroutineType else _awaiting(outcome),
+                self._task,
+                loop=self._loop,
+                context=self._context,
+                ended=self._begun_ended,
+            )
         except BaseException as error:
-            self._busy = False
-            self._failure = error
+            self._fail(error)
+            return
+        if begun is None:
+            self._has_handled()
         else:
-            self._begun = event, handling, waits_for
-        self.wake()
+            self._put_aside(event, begun)
+
+    def _put_aside(self, event: Event, begun: Begun | Call) -> None:  # from Python 3.12 on
+        self._shut_inbox()
+        self._begun = event, begun
+        self._was_woken = False
 
     def _call_ended(self, call: Call) -> None:  # from Python 3.12 on
-        if call is not self._call:
+        if self._is_begun(call) and call.error is None:
+            self._context.run(call.take_over_context)
+        self._begun_ended(call)
+
+    def _begun_ended(self, begun: Begun | Call) -> None:  # from Python 3.12 on
+        if not self._is_begun(begun):
             return
-        self._call = None
-        if call.error is not None:
-            self._busy = False
-            self._failure = call.error
-            self.wake()
+        self._begun = None
+        if begun.error is not None:
+            self._fail(begun.error)
             return
-        self._context.run(call.take_over_context)
         self._has_handled()
         if self._was_woken:
             self.wake()
         else:
             self._be_idle()
+
+    def _is_begun(self, begun: Begun | Call) -> bool:  # from Python 3.12 on
+        # The task may have taken it over.
+        return self._begun is not None and self._begun[1] is begun
+
+    def _fail(self, error: BaseException) -> None:  # from Python 3.12 on
+        """Let the task raise what a handler has raised."""
+        self._busy = False
+        self._failure = error
+        self.wake()
 
     def _be_idle(self) -> None:  # from Python 3.12 on
         """Be as idle as before, unless it was woken meanwhile."""
@@ -328,6 +349,7 @@ class Connection(Sending):
             self._stop_timer()
         session = self._session
         if session is not None and session.state is not OPEN:
+            self._shut_inbox()
             self._was_denied = self._was_denied or session.state is State.DENYING
             session.handled()
 
@@ -341,13 +363,14 @@ class Connection(Sending):
         elif (  # from Python 3.12 on
             self._is_idle and event.get("type") == RECEIVE and not is_stepping()
         ):
-            self._shut_inbox()
+            self._busy = True
             # Taking it reads on, and what comes then waits for its turn.
             own = self._client.take() if self._client is not None else None
             self._turn = 1 % len(self._sources)
             if own is not None:
                 self._begin_handler(own)
                 return
+            self._busy = False
         self.wake()
 
     def _wake_for(self, event: Event) -> None:
@@ -363,7 +386,8 @@ class Connection(Sending):
             self._timer = None
 
     def _evict(self) -> None:
-        where = where_it_waits(self._task, getattr(self._consumer, "_thread_id", None))
+        begun = getattr(self._begun[1], "driver", None) if self._begun is not None else None
+        where = where_it_waits(self._task, getattr(self._consumer, "_thread_id", None), begun)
         name = name_that_thing(self._consumer)
         self._evictions += 1
         self._task.cancel()
@@ -386,12 +410,5 @@ class Connection(Sending):
         return evictions > 0 and not self._task.cancelling()
 
 
-def _awaiting(outcome: Awaitable[Any]) -> Coroutine[Any, Any, Any]:  # from Python 3.12 on
-    """Return a coroutine that awaits ``outcome``: mostly that itself."""
-    if type(outcome) is CoroutineType:
-        return outcome
-
-    async def wait() -> Any:
-        return await outcome
-
-    return wait()
+async def _awaiting(outcome: Awaitable[Any]) -> Any:  # from Python 3.12 on
+    return await outcome

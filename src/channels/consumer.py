@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from types import CoroutineType
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels._core.broadcast import KINDS
@@ -42,9 +42,10 @@ def get_handler_name(message: Mapping[str, Any]) -> str:
         ValueError: There is no type, it is not a string, or its name would start with an
             underscore.
     """
-    if "type" not in message:
-        raise ValueError("Incoming message has no 'type' attribute")
-    event_type = message["type"]
+    try:
+        event_type = message["type"]
+    except KeyError:
+        raise ValueError("Incoming message has no 'type' attribute") from None
     if not isinstance(event_type, str):
         raise ValueError(f"Malformed type in message: expected a string, not {event_type!r}")
     return _handler_name(event_type)
@@ -153,7 +154,8 @@ class AsyncConsumer:
     async def send(self, message: Event) -> bool:
         """Send a raw ASGI event; return whether the peer may still get it."""
         # ``base_send`` of an async consumer is a coroutine function; tests may replace it.
-        return cast("bool", await self.base_send(message))
+        sent: bool = await self.base_send(message)
+        return sent
 
     @classmethod
     def as_asgi(cls, **initkwargs: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -217,17 +219,17 @@ class AsyncConsumer:
     def _find_handler(self, message: Event) -> Callable[[Event], Any]:
         name = get_handler_name(message)
         handler = getattr(self, name, None)
-        if not handler:
-            raise NoHandlerError(
-                f"No handler for message type {message['type']}: "
-                f"{name_that_thing(self)} has no method {name!r}"
+        if callable(handler):
+            return handler  # type: ignore[no-any-return] # as callable as can be told
+        consumer = name_that_thing(self)
+        raise NoHandlerError(
+            f"No handler for message type {message['type']}: "
+            + (
+                f"{consumer}.{name} is not callable"
+                if handler
+                else f"{consumer} has no method {name!r}"
             )
-        if not callable(handler):
-            raise NoHandlerError(
-                f"No handler for message type {message['type']}: "
-                f"{name_that_thing(self)}.{name} is not callable"
-            )
-        return cast("Callable[[Event], Any]", handler)
+        )
 
 
 class SyncConsumer(AsyncConsumer):
@@ -264,7 +266,8 @@ class SyncConsumer(AsyncConsumer):
 
     def send(self, message: Event) -> bool:  # type: ignore[override]
         """Send a raw ASGI event; wait while the client does not read."""
-        return cast("bool", self.base_send(message))
+        sent: bool = self.base_send(message)
+        return sent
 
     def _threaded(self) -> Threaded | None:
         # Whoever has put his own ``dispatch`` before this one sees every event.

@@ -30,7 +30,7 @@ class Place(NamedTuple):
     function: str
 
 
-def where_it_waits(task: asyncio.Task[Any], thread_id: int | None = None) -> str:
+def where_it_waits(task: asyncio.Task[Any], thread_id: int | None = None, begun: Any = None) -> str:
     """Return ``function at file:line`` of the application's own code that waits now.
 
     The innermost place is named too if it is elsewhere.
@@ -38,8 +38,14 @@ def where_it_waits(task: asyncio.Task[Any], thread_id: int | None = None) -> str
     Args:
         task: The task that runs the handler, suspended.
         thread_id: The thread that runs it, if that is another.
+        begun: What awaits it, if that is not the task.
     """
-    places = _handler_places(task) if thread_id is None else _thread_places(thread_id)
+    if begun is not None:
+        places = list(_coroutine_places(begun))
+    elif thread_id is None:
+        places = _handler_places(task)
+    else:
+        places = _thread_places(thread_id)
     foreign = [place for place in places if not place.file.startswith(OWN_CODE)]
     if not foreign:
         return "an unknown line"
@@ -69,9 +75,9 @@ def _coroutine_places(awaited: Any) -> Iterator[Place]:
             code = frame.f_code
             yield Place(code.co_filename, frame.f_lineno, code.co_qualname)
         if inspect.isgenerator(awaited):
-            # ``stepping.finish``, which may not have come to its own wait for the handler.
+            # One of ``stepping``: a driver, or ``Begun.finish``, which sends to its driver.
             frame = awaited.gi_frame
-            awaited = awaited.gi_yieldfrom or (frame and frame.f_locals.get("handler"))
+            awaited = awaited.gi_yieldfrom or (frame and frame.f_locals.get("driver"))
         else:
             awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
 

@@ -66,11 +66,13 @@ class Sending:
             await self._send(event)
             return True
         before = session.state
+        if before is OPEN and self._sink is not None and self._sink.send_now(event):
+            # The consumer hears of a disconnect that it has yet to handle.
+            return self._ignore(event) if self._client_left else True
         if not session.sent(event.get("type", "")):
             return self._ignore(event)
         try:
-            if self._sink is None or before is not OPEN or not self._sink.send_now(event):
-                await self._send(event)
+            await self._send(event)
         except Exception as error:
             # ASGI 2.4, websocket.send: a connection that has gone raises an OSError. Servers that
             # are just closing one raise other things too; then a disconnect is there to be read.

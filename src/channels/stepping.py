@@ -1,9 +1,13 @@
-"""Begins a coroutine at once on behalf of a task that is parked.
+"""Runs coroutines on behalf of a task that is parked, without waking it.
 
 Waking a task costs more than most handlers: a turn of the event loop, and every coroutine between
 the server and the handler. So the coroutine takes its first steps in whoever has work for it, and
-only if it has to wait does the task wake and take it over. While it runs, the context variables and
+each further one when what it waits for is done. Only a cancellation needs the task: then it wakes
+and takes the coroutine over. While a coroutine takes a step, the context variables and
 ``asyncio.current_task()`` are the task's.
+
+A coroutine ends with an exception, which costs as much as a few calls; so a driver, which awaits
+one coroutine after the other, takes it and gives a value.
 """
 
 from __future__ import annotations
@@ -12,27 +16,47 @@ import asyncio
 import contextvars
 import threading
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final
+
+Driver = Generator[Any, Any, Any]
 
 _swap_current_task = getattr(asyncio.tasks, "_swap_current_task", None)
 
 IS_POSSIBLE: Final = _swap_current_task is not None
 """Whether this Python can: from 3.12 on, where tasks themselves may start eagerly."""
 
-
-class _Depth(threading.local):
-    """How many coroutines this thread has begun within each other."""
-
-    steps = 0
+_DONE: Final = object()
 
 
-_depth: Final = _Depth()
+@types.coroutine
+def _drive() -> Driver:  # from Python 3.12 on
+    outcome = None
+    while True:
+        coroutine = yield outcome
+        yield from coroutine
+        outcome = _DONE
+
+
+def _new_driver() -> Driver:
+    driver = _drive()
+    driver.send(None)
+    return driver
+
+
+class _Here(threading.local):
+    """The driver of this thread; ``None`` while a coroutine takes a step."""
+
+    def __init__(self) -> None:
+        self.driver: Any = _new_driver()
+
+
+_here: Final = _Here()
 
 
 def is_stepping() -> bool:
-    """Return whether this thread is within ``begin``."""
-    return _depth.steps > 0
+    """Return whether this thread is within a step of a coroutine that ``begin`` has begun."""
+    return _here.driver is None
 
 
 def context_of(task: asyncio.Task[Any]) -> contextvars.Context:  # from Python 3.12 on
@@ -41,46 +65,127 @@ def context_of(task: asyncio.Task[Any]) -> contextvars.Context:  # from Python 3
     return context
 
 
-def begin(  # from Python 3.12 on
-    coroutine: Coroutine[Any, Any, Any], task: asyncio.Task[Any], context: contextvars.Context
-) -> Any:
-    """Run ``coroutine`` until it waits, and return for what: to be handed to ``finish``.
-
-    Raises:
-        StopIteration: It is done.
-        BaseException: What it raised.
-    """
-    loop = task.get_loop()
-    before = _swap_current_task(loop, task)  # type: ignore[misc] # only where IS_POSSIBLE
-    _depth.steps += 1
-    try:
-        return context.run(coroutine.send, None)
-    finally:
-        _depth.steps -= 1
-        _swap_current_task(loop, before)  # type: ignore[misc]
-
-
-@types.coroutine
-def finish(  # from Python 3.12 on
-    handler: Coroutine[Any, Any, Any], waits_for: Any, thrown: BaseException | None = None
-) -> Generator[Any, Any, Any]:
-    """Run the rest of a coroutine that was begun, in the task it was begun for.
+class Begun:  # from Python 3.12 on
+    """A coroutine that has begun, and waits for something.
 
     Args:
-        handler: The coroutine.
-        waits_for: What ``begin`` returned.
-        thrown: Raise this where it waits.
+        driver: Awaits it.
+        task: On whose behalf.
+        loop: The event loop.
+        context: That of the task.
+        ended: Called in the event loop when it is done, unless the task has taken it over.
+
+    Attributes:
+        driver: Awaits it.
+        error: What it has raised.
     """
-    while True:
-        if thrown is None:
+
+    __slots__ = ("_context", "_ended", "_loop", "_task", "_waits_for", "driver", "error")
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        task: asyncio.Task[Any],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
+        ended: Callable[[Begun], None],
+    ) -> None:
+        self.error: BaseException | None = None
+        self.driver: Driver = driver
+        self._task = task
+        self._loop = loop
+        self._context = context
+        self._ended: Callable[[Begun], None] | None = ended
+        self._waits_for: Any = None
+
+    def wait_for(self, awaited: Any) -> None:
+        """Take the next step when ``awaited``, which the coroutine has yielded, is done."""
+        self._waits_for = awaited
+        # As ``asyncio.Task`` does: a future asks in this way to be waited for.
+        if awaited is None:
+            self._loop.call_soon(self._step, context=self._context)
+        elif getattr(awaited, "_asyncio_future_blocking", False):
+            awaited._asyncio_future_blocking = False
+            awaited.add_done_callback(self._step, context=self._context)
+        else:
+            error = RuntimeError(f"a handler awaits {awaited!r}, expected a future of asyncio")
+            self._loop.call_soon(self._step, error, context=self._context)
+
+    @types.coroutine
+    def finish(self, thrown: BaseException) -> Generator[Any, Any, Any]:
+        """Run the rest in the task; cancel what it waits for, or raise ``thrown`` there."""
+        self._ended = None
+        # Under this name, ``diagnosis`` finds where the coroutine waits.
+        driver, awaited = self.driver, self._waits_for
+        if asyncio.isfuture(awaited) and awaited.cancel():
+            awaited._asyncio_future_blocking = True
+        else:
+            awaited = driver.throw(thrown)
+        while awaited is not _DONE:
             try:
-                yield waits_for
+                answer = yield awaited
             except BaseException as error:
-                thrown = error
+                awaited = driver.throw(error)
             else:
-                return (yield from handler)
+                awaited = driver.send(answer)
+
+    def _step(self, done: object = None) -> None:
+        if self._ended is None:
+            return
+        elsewhere, _here.driver = _here.driver, None
+        before = _swap_current_task(self._loop, self._task)  # type: ignore[misc]
         try:
-            waits_for = handler.throw(thrown)
-        except StopIteration as stop:
-            return stop.value
-        thrown = None
+            if isinstance(done, BaseException):
+                awaited = self.driver.throw(done)
+            else:
+                awaited = self.driver.send(None)
+        except BaseException as error:
+            self.error, awaited = error, _DONE
+        finally:
+            _swap_current_task(self._loop, before)  # type: ignore[misc]
+            _here.driver = elsewhere
+        if awaited is _DONE:
+            self._ended(self)
+        else:
+            self.wait_for(awaited)
+
+
+def begin(  # from Python 3.12 on
+    coroutine: Coroutine[Any, Any, Any],
+    task: asyncio.Task[Any],
+    *,
+    loop: asyncio.AbstractEventLoop,
+    context: contextvars.Context,
+    ended: Callable[[Begun], None],
+) -> Begun | None:
+    """Run ``coroutine`` until it waits, and return what runs the rest; ``None`` if it is done.
+
+    Not within a step of another coroutine.
+
+    Args:
+        coroutine: Has not begun yet.
+        task: On whose behalf; of ``loop``.
+        loop: The event loop, which runs.
+        context: That of the task.
+        ended: Called in the event loop when it is done, if it has to wait.
+
+    Raises:
+        BaseException: What it raised.
+    """
+    driver, _here.driver = _here.driver, None
+    before = _swap_current_task(loop, task)  # type: ignore[misc] # only where IS_POSSIBLE
+    try:
+        awaited = context.run(driver.send, coroutine)
+    except BaseException:
+        driver = _new_driver()
+        raise
+    finally:
+        _swap_current_task(loop, before)  # type: ignore[misc]
+        _here.driver = driver
+    if awaited is _DONE:
+        return None
+    _here.driver = _new_driver()
+    begun = Begun(driver, task=task, loop=loop, context=context, ended=ended)
+    begun.wait_for(awaited)
+    return begun

@@ -1,9 +1,9 @@
 """One message to every member of a group, in slices that leave the event loop to others.
 
-A fan-out begins at once and mostly ends at once. One that takes longer than ``SLICE`` goes on in
-the next turns of the loop, of each of which all that go on share one slice. What is sent to the
-same group meanwhile stands in line behind it, so every member gets the messages of a group in the
-same order.
+A fan-out begins at once and mostly ends at once; what a handler sends that has itself been begun
+(``stepping``) goes out in the next turn of the loop. One that takes longer than ``SLICE`` goes on
+in the next turns, of each of which all that go on share one slice. What is sent to the same group
+meanwhile stands in line behind it, so every member gets the messages of a group in the same order.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 from channels import telemetry
 from channels._core.broadcast import SEND, Broadcast
 from channels.layers.inbox import Backlog, Inbox
+from channels.stepping import is_stepping
 from channels.typing import Message
 
 SLICE: Final = 0.002
@@ -106,7 +107,8 @@ class FanOut:
                     if frame is not None and (express := box.express) is not None:
                         express(frame)
                         continue
-                    is_in = box.put(copies(), sent_at)
+                    message, begin = copies(), box.begin
+                    is_in = (begin is not None and begin(message)) or box.put(message, sent_at)
                 else:
                     is_in = put(self, channel)
                 if not is_in:
@@ -153,8 +155,12 @@ class FanOuts:
             line.append(fan)
             fan.done = fan._loop.create_future()
             return fan.done
-        # What a handler sends to this group from within stands in line, too.
         line = self._lines[key] = [fan]
+        if is_stepping():
+            # Within a handler that has been begun, the members' handlers cannot begin.
+            fan.done = fan._loop.create_future()
+            self._go_on_later(fan)
+            return fan.done
         try:
             fan.advance(self._put, time.monotonic() + SLICE)
         except BaseException:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from channels import telemetry
 from channels._core.broadcast import SEND, Broadcast
 from channels._core.mailbox import Mailbox
+from channels.stepping import is_stepping
 from channels.typing import Message
 
 
@@ -27,7 +28,8 @@ class Inbox:
     Attributes:
         express: Takes a frame for the client at once. There only while its consumer is idle, and
             then nothing is unread.
-        begin: Begins the handler of a message at once; ``False`` if it cannot. There only then.
+        begin: Begins the handler of a message at once; ``False`` if it cannot. There only then,
+            and not to be called within a step of another handler (``stepping``).
         on_the_way: Messages that other loops have sent and that have not arrived yet.
     """
 
@@ -44,11 +46,12 @@ class Inbox:
 
     def put(self, message: Message, now: float) -> bool:
         """Deliver without waiting; ``False`` means the reader is too slow."""
-        if self.express is not None and type(message) is Broadcast and message["type"] == SEND:
-            self.express(message)
-            return True
-        if self.begin is not None and self.begin(message):
-            return True
+        if not is_stepping():
+            if self.express is not None and type(message) is Broadcast and message["type"] == SEND:
+                self.express(message)
+                return True
+            if self.begin is not None and self.begin(message):
+                return True
         accepted = self._mailbox.put(message, now)
         if accepted:
             self._wake()

@@ -3,6 +3,8 @@
 A frame is written to the socket by one system call, past the transport, as long as the transport
 holds nothing: half of what a fan-out costs under uvloop is its queue of writes. What the kernel
 does not take goes to the transport, which from then on counts as full until it is empty again.
+What handlers send waits for the other sockets' frames first (``writing``).
+
 While it is full, what the application sends itself waits, and a broadcast, which never waits, goes
 to the outbox, as the policy of the consumer's class has it.
 """
@@ -19,6 +21,7 @@ from channels._core.outbox import Outbox, SlowConsumer
 from channels.exceptions import PeerGoneError
 from channels.server.framing import PONG, broadcast_frame, encode
 from channels.server.limits import Limits
+from channels.server.writing import writing_of
 
 NEW: Final = "new"
 ASKING: Final = "asking"
@@ -30,6 +33,8 @@ LOST: Final = "lost"
 """States of a socket; ``protocol`` has their theory."""
 
 SLOW_CONSUMER: Final = 3001
+MOST_UNSENT: Final = 16384
+"""Bytes of one socket that wait for the others' frames."""
 """Close code for a client that read too slowly: it should come back and catch up."""
 
 
@@ -49,7 +54,9 @@ class Outgoing(asyncio.Protocol):
         "_owed_pong",
         "_state",
         "_transport",
+        "_unsent",
         "_window_bits",
+        "_writing",
         "farewell",
         "slow_consumer",
     )
@@ -65,6 +72,8 @@ class Outgoing(asyncio.Protocol):
         self._drained: asyncio.Event | None = None
         self._outbox: Outbox | None = None
         self._owed_pong: bytes | None = None
+        # What handlers have sent in this turn of the event loop.
+        self._unsent = b""
         self.slow_consumer: SlowConsumer = SlowConsumer.DROP_NEWEST
         self.farewell: Broadcast | None = None
 
@@ -72,6 +81,7 @@ class Outgoing(asyncio.Protocol):
         """Write to ``transport`` from now on."""
         # What asyncio and uvloop make for a stream is more than a BaseTransport.
         self._transport = cast("asyncio.Transport", transport)
+        self._writing = writing_of(asyncio.get_running_loop())
         endpoint = transport.get_extra_info("socket")
         if endpoint is not None and transport.get_extra_info("sslcontext") is None:
             self._fd = endpoint.fileno()
@@ -117,8 +127,25 @@ class Outgoing(asyncio.Protocol):
             # Those who wait go on waiting, on the event they know.
             self._drained = drained
 
+    def write_unsent(self) -> None:
+        """Write what handlers have sent, if it has not gone out with something else."""
+        if self._unsent:
+            self._transmit(b"")
+
+    def _enqueue(self, frame: bytes) -> None:
+        """Write to the socket together with the others that handlers write to."""
+        if self._unsent:
+            self._unsent += frame
+            if len(self._unsent) >= MOST_UNSENT:
+                self._transmit(b"")
+        else:
+            self._unsent = frame
+            self._writing.add(self)
+
     def _transmit(self, frame: bytes) -> None:
         """Write to the socket, or behind what the transport holds."""
+        if self._unsent:
+            frame, self._unsent = self._unsent + frame, b""
         if self._fd < 0 or self._drained is not None:
             self._transport.write(frame)
             return
@@ -176,6 +203,7 @@ class Outgoing(asyncio.Protocol):
 
     def _forget_outbox(self) -> None:
         """Drop what waits, and wake whoever waits to send; the transport writes what comes."""
+        self.write_unsent()
         self._fd = -1
         outbox, self._outbox = self._outbox, None
         if outbox:

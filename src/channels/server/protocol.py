@@ -225,7 +225,7 @@ class WebSocketProtocol(Opening):
         frame = self.frame_of(event)
         if frame is None:
             return False
-        self._transmit(frame)
+        self._enqueue(frame)
         return True
 
     def frame_of(self, event: Event) -> bytes | None:
@@ -240,18 +240,15 @@ class WebSocketProtocol(Opening):
             or event["type"] != "websocket.send"
         ):
             return None
-        return self._encode(event)
+        payload = event.get("text")
+        return encode_message(event["bytes"] if payload is None else payload, self._window_bits)
 
     def send_frame(self, frame: bytes) -> bool:
         """Send what ``frame_of`` returned; ``False`` if the socket has closed meanwhile."""
         if self._state is not OPEN:
             return False
-        self._transmit(frame)
+        self._enqueue(frame)
         return True
-
-    def _encode(self, event: Event) -> bytes:
-        payload = event.get("text")
-        return encode_message(event["bytes"] if payload is None else payload, self._window_bits)
 
     async def send(self, event: Event) -> None:
         """Send an event of the application, waiting while the client does not read.
@@ -268,10 +265,9 @@ class WebSocketProtocol(Opening):
             if type(event) is Broadcast:
                 self.write(event)
                 return
-            frame = self._encode(event)
             if self._drained is not None:
                 await self._wait_until_drained()
-            self._transmit(frame)
+            self.send_now(event)
         elif state is OPEN and kind == "websocket.close":
             code = event.get("code")
             self._close(1000 if code is None else code, event.get("reason") or "")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from django.test import override_settings
 
 from channels._core.broadcast import Broadcast
 from channels._core.outbox import SlowConsumer
+from channels.server.outgoing import MOST_UNSENT
 from tests.conftest import SLOW
 from tests.integration.websocket.conftest import Peer, Serve, Site, eventually
 
@@ -29,6 +32,10 @@ def broadcast(number: int, *, key: Any = None, size: int = 10_000) -> Broadcast:
 
 async def accepting(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.accept"})
+    await leaving(receive)
+
+
+async def leaving(receive: Any) -> None:
     while (await receive())["type"] != "websocket.disconnect":
         pass
 
@@ -235,3 +242,94 @@ async def test_pings_of_a_client_that_does_not_read_are_answered_once(serve: Ser
         assert protocol._transport.get_write_buffer_size() <= before
         await peer.frames(sent)
         assert await peer.frame() == (0x8A, b"1999")
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is written to sockets, a write each."""
+    seen: list[bytes] = []
+
+    def write(fd: int, data: bytes) -> int:
+        seen.append(data)
+        return os.write(fd, data)
+
+    monkeypatch.setattr("channels.server.outgoing.os", SimpleNamespace(write=write))
+    return seen
+
+
+def text(payload: str) -> dict[str, Any]:
+    return {"type": "websocket.send", "text": payload}
+
+
+async def test_what_a_handler_sends_in_one_turn_is_one_write(
+    serve: Serve, writes: list[bytes]
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        writes.clear()
+        for payload in ("one", "two"):
+            await send(text(payload))
+        assert writes == []
+        await leaving(receive)
+
+    async with serve(app) as site:
+        peer = await site.open()
+
+        assert await peer.frames(2) == [b"one", b"two"]
+        assert writes == [b"\x81\x03one\x81\x03two"]
+
+
+async def test_a_broadcast_and_the_close_stay_behind_what_a_handler_has_sent(serve: Serve) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send(text("one"))
+        site.protocols[0].write(Broadcast(text("two")))
+        await send(text("three"))
+
+    async with serve(app) as site:
+        peer = await site.open()
+
+        assert await peer.frames(3) == [b"one", b"two", b"three"]
+        assert await peer.closed() == (1000, "")
+
+
+async def test_much_is_not_kept_for_the_next_turn(serve: Serve, writes: list[bytes]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        writes.clear()
+        await send(text("x" * (MOST_UNSENT - 100)))
+        assert writes == []
+        await send(text("y" * 200))
+        assert len(writes) == 1
+        await send(text("z"))
+        await leaving(receive)
+
+    async with serve(app) as site:
+        peer = await site.open()
+
+        assert [payload[:1] for payload in await peer.frames(3)] == [b"x", b"y", b"z"]
+
+
+async def test_what_a_handler_sends_to_a_client_that_has_just_gone_harms_nobody(
+    serve: Serve,
+) -> None:
+    gone = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        assert (await receive())["type"] == "websocket.connect"
+        if (await receive())["text"] == "abort":
+            # Nothing says yet that it has gone, and then that comes before the frame is written.
+            site.protocols[0]._transport.abort()
+        await send(text("too late"))
+        await leaving(receive)
+        gone.set()
+
+    async with serve(app) as site:
+        peer = await site.open()
+        peer.text("abort")
+        await asyncio.wait_for(gone.wait(), 5 * SLOW)
+        other = await site.open()
+        other.text("hello")
+
+        assert await other.frames(1) == [b"too late"]

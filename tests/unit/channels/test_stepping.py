@@ -14,7 +14,7 @@ from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers
-from channels.stepping import IS_POSSIBLE, finish
+from channels.stepping import IS_POSSIBLE
 from tests.conftest import SLOW
 
 mood: contextvars.ContextVar[str] = contextvars.ContextVar("mood", default="none")
@@ -226,30 +226,118 @@ async def test_a_chain_of_messages_is_no_chain_of_calls(layer: Any) -> None:
     assert notes == ["started", *expected]
 
 
-async def test_a_coroutine_that_swallows_what_is_thrown_goes_on() -> None:
-    seen: list[str] = []
+async def test_what_a_cancelled_handler_awaits_is_cancelled_too(layer: Any) -> None:
+    notes: list[Any] = []
+    child = asyncio.create_task(asyncio.sleep(60))
 
-    async def stubborn() -> str:
-        for _ in range(2):
-            try:
-                await asyncio.sleep(60)
-            except LookupError as error:
-                seen.append(str(error))
-        await asyncio.sleep(0)
-        return "done"
+    async def wait() -> None:
+        await child
 
-    handler = stubborn()
-    waits_for = handler.send(None)
+    async with member(notes) as task:
+        await layer.group_send("room", {"type": "wait", "until": wait})
+        await settle()
+        task.cancel()
+        await asyncio.wait([task], timeout=5 * SLOW)
 
-    async def rest() -> Any:
-        return await finish(handler, waits_for, LookupError("at once"))
+        assert (task.cancelled(), child.cancelled()) == (True, True)
+    assert notes == ["started", "waits", "cancelled"]
 
-    running = asyncio.create_task(rest())
-    await settle()
-    assert seen == ["at once"]
-    running.cancel()
-    await asyncio.wait([running])
-    assert running.cancelled()
+
+async def test_a_handler_may_wait_again_once_it_has_been_cancelled(layer: Any) -> None:
+    """For its clean-up, which nothing but another cancellation cuts short."""
+    notes: list[Any] = []
+    gate = asyncio.Event()
+
+    async def stubborn() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await gate.wait()
+            notes.append("cleaned up")
+
+    async with member(notes) as task:
+        await layer.group_send("room", {"type": "wait", "until": stubborn})
+        await settle()
+        task.cancel()
+        await settle()
+        assert not task.done()
+        gate.set()
+        await asyncio.wait([task], timeout=5 * SLOW)
+
+        assert task.cancelled()
+    assert notes == ["started", "waits", "cleaned up", "cancelled"]
+
+
+async def test_a_handler_that_waits_for_nothing_for_ever_is_cancelled_all_the_same(
+    layer: Any,
+) -> None:
+    notes: list[Any] = []
+
+    async def wait() -> None:
+        while True:  # noqa: ASYNC110 - it is what is tested
+            await asyncio.sleep(0)
+
+    async with member(notes) as task:
+        await layer.group_send("room", {"type": "wait", "until": wait})
+        await settle()
+        task.cancel()
+        await asyncio.wait([task], timeout=5 * SLOW)
+
+        assert task.cancelled()
+    assert notes == ["started", "waits", "cancelled"]
+
+
+async def test_a_handler_whose_future_is_done_ends_before_a_cancellation(layer: Any) -> None:
+    notes: list[Any] = []
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def wait() -> None:
+        await future
+
+    async with member(notes) as task:
+        await layer.group_send("room", {"type": "wait", "until": wait})
+        await settle()
+        future.set_result(None)
+        task.cancel()
+        await asyncio.wait([task], timeout=5 * SLOW)
+
+        assert task.cancelled()
+    # A running task is cancelled where it waits; a parked one has just been given what it wants.
+    assert notes == ["started", "waits", "waited" if IS_POSSIBLE else "cancelled"]
+
+
+async def test_what_only_another_library_could_await_is_an_error_in_the_handler(layer: Any) -> None:
+    notes: list[Any] = []
+
+    class Foreign:
+        def __await__(self) -> Any:
+            yield "a trap of its own"
+
+    async def wait() -> None:
+        await Foreign()
+
+    async with member(notes) as task:
+        await layer.group_send("room", {"type": "wait", "until": wait})
+        await asyncio.wait([task], timeout=5 * SLOW)
+
+        # From a parked task in our words, from a running one in asyncio's.
+        with pytest.raises(RuntimeError, match="'a trap of its own'"):
+            task.result()
+
+
+async def test_a_message_to_itself_waits_for_the_end_of_the_handler(layer: Any) -> None:
+    """The handler is woken from within its first step, and only then begins to wait."""
+    notes: list[Any] = []
+
+    async def wait() -> None:
+        await layer.send(next(iter(layer.channels)), {"type": "say", "n": 1})
+        await asyncio.sleep(0.01)
+
+    async with member(notes):
+        await layer.group_send("room", {"type": "wait", "until": wait})
+        await until(lambda: 1 in notes)
+
+    assert notes == ["started", "waits", "waited", 1]
 
 
 async def test_a_frame_is_handled_as_it_comes_and_those_behind_it_in_order(layer: Any) -> None:

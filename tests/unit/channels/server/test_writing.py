@@ -1,0 +1,46 @@
+"""Sockets that handlers have written to are written to together, in their order."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+
+from channels.server.writing import AT_ONCE, Writing, writing_of
+
+
+class Socket:
+    """Notes when it is told to write."""
+
+    def __init__(self, written: Callable[[], None]) -> None:
+        self.write_unsent = written
+
+
+async def test_all_are_written_to_in_the_next_turn() -> None:
+    writing, written = Writing(asyncio.get_running_loop()), []
+    for number in range(3):
+        writing.add(Socket(functools.partial(written.append, number)))
+
+    assert written == []
+    await asyncio.sleep(0)
+    assert written == [0, 1, 2]
+
+
+async def test_many_are_not_kept_waiting_for_each_other() -> None:
+    writing, written = Writing(asyncio.get_running_loop()), []
+    for number in range(AT_ONCE + 1):
+        writing.add(Socket(functools.partial(written.append, number)))
+
+    assert written == list(range(AT_ONCE))
+    await asyncio.sleep(0)
+    assert written == list(range(AT_ONCE + 1))
+    await asyncio.sleep(0)
+    writing.add(Socket(functools.partial(written.append, "later")))
+    await asyncio.sleep(0)
+    assert written[AT_ONCE:] == [AT_ONCE, "later"]
+
+
+async def test_a_loop_has_one() -> None:
+    loop = asyncio.get_running_loop()
+
+    assert writing_of(loop) is writing_of(loop)
