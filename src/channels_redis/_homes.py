@@ -16,7 +16,7 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from channels_redis.exceptions import RedisUnavailableError
+from channels_redis._carrying import Carried
 
 
 class Resident(Protocol):
@@ -121,9 +121,8 @@ class Homes(Generic[R]):
         home = self._home
         if home is not None and home.loop is loop:
             return await work(home.resident)
-        if home is None or not home.loop.is_running():
-            return await self._carry(work, _thread.loop())
-        return await self._carry(work, home.loop)
+        there = home.loop if home is not None and home.loop.is_running() else _thread.loop()
+        return await Carried(lambda: work(self._resident()), there).wait()
 
     async def close(self) -> None:
         """Close every connection; the next call makes new ones."""
@@ -135,26 +134,6 @@ class Homes(Generic[R]):
                 await asyncio.wrap_future(
                     asyncio.run_coroutine_threadsafe(home.move_out(), home.loop)
                 )
-
-    async def _carry(self, work: Callable[[R], Awaitable[T]], loop: asyncio.AbstractEventLoop) -> T:
-        carried = self._there(work)
-        try:
-            future = asyncio.run_coroutine_threadsafe(carried, loop)
-        except RuntimeError as error:
-            carried.close()
-            raise RedisUnavailableError("the event loop of the Redis layer has ended") from error
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if future.cancelled() and task is not None and not task.cancelling():
-                raise RedisUnavailableError(
-                    "the event loop of the Redis layer ended before Redis answered"
-                ) from error
-            raise
-
-    async def _there(self, work: Callable[[R], Awaitable[T]]) -> T:
-        return await work(self._resident())
 
     def _resident(self) -> R:
         loop = asyncio.get_running_loop()

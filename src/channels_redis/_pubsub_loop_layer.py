@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from channels.layers.brokered import Registrations
@@ -140,13 +140,13 @@ class RedisPubSubLoopLayer:
         link = self._links[self._layer.shard_of(topic)]
         return link.call("PUBLISH", topic, payload, repeatable=False)
 
-    async def publish_to_group(self, topic: str, payload: bytes) -> None:
+    def publish_to_group(self, topic: str, payload: bytes) -> Awaitable[Any]:
         """Send to a group's topic; likewise."""
         kind = self._sharding.kind
         if kind is None:
-            kind = await self._sharding.find_out()
+            return self._find_out_and_publish(topic, payload)
         index = self._layer.shard_of(topic)
-        await self._links[index].call(
+        return self._links[index].call(
             f"{kind}PUBLISH", self._tagged(index, topic), payload, repeatable=False
         )
 
@@ -162,6 +162,10 @@ class RedisPubSubLoopLayer:
     def forget_channel(self, channel: str) -> None:
         """Listen to such a channel no more."""
         self._shards[self._layer.shard_of(channel)].unsubscribe(Kinds.TOPIC, channel)
+
+    async def _find_out_and_publish(self, topic: str, payload: bytes) -> None:
+        await self._sharding.find_out()
+        await self.publish_to_group(topic, payload)
 
     def _register(self, group: str) -> asyncio.Future[Any]:
         return asyncio.ensure_future(self._subscribe(group))
