@@ -37,7 +37,15 @@ from channels.lanes import parent_executor, set_parent_executor
 from channels.layers.inbox import Inbox
 from channels.sending import OPEN, Sending
 from channels.sources import Direct, DirectSocket, Pump, Source, is_method_of
-from channels.stepping import IS_POSSIBLE, Begun, begin, context_of, is_stepping
+from channels.stepping import (
+    FRAME,
+    IS_POSSIBLE,
+    MESSAGE,
+    Begun,
+    begin,
+    context_of,
+    may_begin_frame,
+)
 from channels.typing import Event, Message, Receive, Send
 from channels.utils import name_that_thing
 
@@ -79,10 +87,9 @@ class Connection(Sending):
         # Where messages need not wait, if there is one.
         self._inbox: Inbox | None = None
         self._dispatch: Callable[[Event], Awaitable[Any]]
-        # What a handler that was begun while the task is parked and is not done handles, and
-        # whether there has been more to do since; or what it raised.
+        # What a handler that was begun while the task is parked and is not done handles; or what
+        # it raised.
         self._begun: tuple[Event, Begun | Call] | None = None
-        self._was_woken = False
         self._failure: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
@@ -167,9 +174,8 @@ class Connection(Sending):
     def wake(self) -> None:
         """Let the loop look at its sources."""
         self._shut_inbox()
-        if self._begun is not None:
-            self._was_woken = True
-        elif self._parked is not None and not self._parked.done():
+        # While a handler runs, whoever runs it looks when it is done.
+        if not self._busy and self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
 
     def _stop(self, pumps: list[Pump]) -> list[asyncio.Task[None]]:
@@ -208,16 +214,10 @@ class Connection(Sending):
 
     async def _park(self) -> None:
         begun = cancellation = None
+        self._parked = self._loop.create_future()
+        self._open_inbox()
         try:
-            while True:
-                self._parked = self._loop.create_future()
-                if self._begun is None:
-                    self._open_inbox()
-                await self._parked
-                if self._begun is None:
-                    break
-                # Woken from within the first step of a handler, which is not done.
-                self._was_woken = True
+            await self._parked
         except asyncio.CancelledError as error:
             if self._begun is None:
                 raise
@@ -253,40 +253,59 @@ class Connection(Sending):
 
     def _begin(self, message: Message) -> bool:  # from Python 3.12 on
         """Begin the handler of a message now; ``False`` if it has to wait its turn."""
-        if type(message) is Broadcast:
-            if message["type"] in self._passed:
-                return False
-            message = message.message()
-        self._begin_handler(message)
+        if type(message) is Broadcast and message["type"] in self._passed:
+            return False
+        self._begin_handlers(message, MESSAGE)
         return True
 
-    def _begin_handler(self, event: Event) -> None:  # from Python 3.12 on
+    def _begin_handlers(self, event: Event | None, level: int) -> None:  # from Python 3.12 on
+        """Begin the handler of ``event``, and of what there is to do then, until one waits."""
         self._busy = True
-        if self._threaded is not None:
-            call = self._threaded.begin(event, self._context.copy(), self._call_ended)
-            self._put_aside(event, call)
-            return
+        rest = MOST_AT_ONCE
         try:
-            outcome = self._dispatch(event)
-            begun = begin(
-                outcome if type(outcome) is CoroutineType else _awaiting(outcome),
-                self._task,
-                loop=self._loop,
-                context=self._context,
-                ended=self._begun_ended,
-            )
+            while rest and (event := event or self._next()) is not None:
+                begun = self._begin_handler(event, level)
+                if begun is not None:
+                    self._put_aside(event, begun)
+                    return
+                self._has_handled()
+                if self._is_idle:
+                    return
+                self._busy = True
+                event = None
+                rest -= 1
         except BaseException as error:
             self._fail(error)
             return
-        if begun is None:
-            self._has_handled()
+        self._busy = False
+        if not rest:
+            self.wake()
+        elif not self._is_idle:
+            self._open_inbox()
+
+    def _begin_handler(self, event: Event, level: int) -> Begun | Call | None:  # Python 3.12
+        if event.get("type") in self._passed:
+            outcome: Awaitable[Any] = self._pass_on(event)
         else:
-            self._put_aside(event, begun)
+            # Its handler may change what others share.
+            own = event.message() if type(event) is Broadcast else event
+            if self._threaded is not None:
+                return self._threaded.begin(own, self._context.copy(), self._call_ended)
+            outcome = self._dispatch(own)
+        return begin(
+            outcome if type(outcome) is CoroutineType else _awaiting(outcome),
+            self._task,
+            level=level,
+            loop=self._loop,
+            context=self._context,
+            ended=self._begun_ended,
+        )
 
     def _put_aside(self, event: Event, begun: Begun | Call) -> None:  # from Python 3.12 on
         self._shut_inbox()
         self._begun = event, begun
-        self._was_woken = False
+        if self._client_left and self._timer is None:
+            self._start_timer()
 
     def _call_ended(self, call: Call) -> None:  # from Python 3.12 on
         if self._is_begun(call) and call.error is None:
@@ -301,10 +320,7 @@ class Connection(Sending):
             self._fail(begun.error)
             return
         self._has_handled()
-        if self._was_woken:
-            self.wake()
-        else:
-            self._be_idle()
+        self._begin_handlers(None, FRAME)
 
     def _is_begun(self, begun: Begun | Call) -> bool:  # from Python 3.12 on
         # The task may have taken it over.
@@ -315,11 +331,6 @@ class Connection(Sending):
         self._busy = False
         self._failure = error
         self.wake()
-
-    def _be_idle(self) -> None:  # from Python 3.12 on
-        """Be as idle as before, unless it was woken meanwhile."""
-        if self._parked is not None and not self._parked.done():
-            self._open_inbox()
 
     async def _handle(
         self, event: Event, dispatch: Callable[[Event], Awaitable[Any]] | None = None
@@ -361,16 +372,12 @@ class Connection(Sending):
         elif self._busy and self._client is not None:
             self._client.is_unread()
         elif (  # from Python 3.12 on
-            self._is_idle and event.get("type") == RECEIVE and not is_stepping()
+            self._is_idle and event.get("type") == RECEIVE and may_begin_frame()
         ):
-            self._busy = True
             # Taking it reads on, and what comes then waits for its turn.
-            own = self._client.take() if self._client is not None else None
-            self._turn = 1 % len(self._sources)
-            if own is not None:
-                self._begin_handler(own)
-                return
-            self._busy = False
+            self._shut_inbox()
+            self._begin_handlers(None, FRAME)
+            return
         self.wake()
 
     def _wake_for(self, event: Event) -> None:

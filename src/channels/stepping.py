@@ -26,6 +26,10 @@ _swap_current_task = getattr(asyncio.tasks, "_swap_current_task", None)
 IS_POSSIBLE: Final = _swap_current_task is not None
 """Whether this Python can: from 3.12 on, where tasks themselves may start eagerly."""
 
+FRAME: Final = 0
+MESSAGE: Final = 1
+"""Levels: a message's handler may begin within a frame's, and nothing within a message's."""
+
 _DONE: Final = object()
 
 
@@ -45,18 +49,24 @@ def _new_driver() -> Driver:
 
 
 class _Here(threading.local):
-    """The driver of this thread; ``None`` while a coroutine takes a step."""
+    """The driver of this thread for each level; ``None`` within a step on it."""
 
     def __init__(self) -> None:
-        self.driver: Any = _new_driver()
+        self.drivers: list[Any] = [_new_driver(), _new_driver()]
 
 
 _here: Final = _Here()
 
 
-def is_stepping() -> bool:
-    """Return whether this thread is within a step of a coroutine that ``begin`` has begun."""
-    return _here.driver is None
+def may_begin() -> bool:
+    """Return whether a message's handler may begin here: not within that of another message."""
+    return _here.drivers[MESSAGE] is not None
+
+
+def may_begin_frame() -> bool:
+    """Return whether a frame's handler may begin here: not within that of anything."""
+    drivers = _here.drivers
+    return drivers[FRAME] is not None and drivers[MESSAGE] is not None
 
 
 def context_of(task: asyncio.Task[Any]) -> contextvars.Context:  # from Python 3.12 on
@@ -104,13 +114,13 @@ class Begun:  # from Python 3.12 on
         self._waits_for = awaited
         # As ``asyncio.Task`` does: a future asks in this way to be waited for.
         if awaited is None:
-            self._loop.call_soon(self._step, context=self._context)
+            self._loop.call_soon(self._step)
         elif getattr(awaited, "_asyncio_future_blocking", False):
             awaited._asyncio_future_blocking = False
-            awaited.add_done_callback(self._step, context=self._context)
+            awaited.add_done_callback(self._step)
         else:
             error = RuntimeError(f"a handler awaits {awaited!r}, expected a future of asyncio")
-            self._loop.call_soon(self._step, error, context=self._context)
+            self._loop.call_soon(self._step, error)
 
     @types.coroutine
     def finish(self, thrown: BaseException) -> Generator[Any, Any, Any]:
@@ -133,18 +143,20 @@ class Begun:  # from Python 3.12 on
     def _step(self, done: object = None) -> None:
         if self._ended is None:
             return
-        elsewhere, _here.driver = _here.driver, None
+        drivers = _here.drivers
+        place, drivers[FRAME] = drivers[FRAME], None
         before = _swap_current_task(self._loop, self._task)  # type: ignore[misc]
         try:
+            # Not the context of the callback: who is told of the end is out of it.
             if isinstance(done, BaseException):
-                awaited = self.driver.throw(done)
+                awaited = self._context.run(self.driver.throw, done)
             else:
-                awaited = self.driver.send(None)
+                awaited = self._context.run(self.driver.send, None)
         except BaseException as error:
             self.error, awaited = error, _DONE
         finally:
             _swap_current_task(self._loop, before)  # type: ignore[misc]
-            _here.driver = elsewhere
+            drivers[FRAME] = place
         if awaited is _DONE:
             self._ended(self)
         else:
@@ -155,17 +167,17 @@ def begin(  # from Python 3.12 on
     coroutine: Coroutine[Any, Any, Any],
     task: asyncio.Task[Any],
     *,
+    level: int,
     loop: asyncio.AbstractEventLoop,
     context: contextvars.Context,
     ended: Callable[[Begun], None],
 ) -> Begun | None:
     """Run ``coroutine`` until it waits, and return what runs the rest; ``None`` if it is done.
 
-    Not within a step of another coroutine.
-
     Args:
         coroutine: Has not begun yet.
         task: On whose behalf; of ``loop``.
+        level: What it handles, ``FRAME`` or ``MESSAGE``; that may begin here.
         loop: The event loop, which runs.
         context: That of the task.
         ended: Called in the event loop when it is done, if it has to wait.
@@ -173,19 +185,20 @@ def begin(  # from Python 3.12 on
     Raises:
         BaseException: What it raised.
     """
-    driver, _here.driver = _here.driver, None
+    drivers = _here.drivers
+    driver, drivers[level] = drivers[level], None
     before = _swap_current_task(loop, task)  # type: ignore[misc] # only where IS_POSSIBLE
     try:
         awaited = context.run(driver.send, coroutine)
     except BaseException:
-        driver = _new_driver()
+        drivers[level] = _new_driver()
         raise
     finally:
         _swap_current_task(loop, before)  # type: ignore[misc]
-        _here.driver = driver
     if awaited is _DONE:
+        drivers[level] = driver
         return None
-    _here.driver = _new_driver()
+    drivers[level] = _new_driver()
     begun = Begun(driver, task=task, loop=loop, context=context, ended=ended)
     begun.wait_for(awaited)
     return begun

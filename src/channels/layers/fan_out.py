@@ -1,7 +1,7 @@
 """One message to every member of a group, in slices that leave the event loop to others.
 
-A fan-out begins at once and mostly ends at once; what a handler sends that has itself been begun
-(``stepping``) goes out in the next turn of the loop. One that takes longer than ``SLICE`` goes on
+A fan-out begins at once and mostly ends at once; what a message's handler sends that has itself
+been begun (``stepping``) goes out in the next turn of the loop. One that takes longer than ``SLICE`` goes on
 in the next turns, of each of which all that go on share one slice. What is sent to the same group
 meanwhile stands in line behind it, so every member gets the messages of a group in the same order.
 """
@@ -17,7 +17,7 @@ from typing import Any, Final
 from channels import telemetry
 from channels._core.broadcast import SEND, Broadcast
 from channels.layers.inbox import Backlog, Inbox
-from channels.stepping import is_stepping
+from channels.stepping import may_begin
 from channels.typing import Message
 
 SLICE: Final = 0.002
@@ -156,8 +156,8 @@ class FanOuts:
             fan.done = fan._loop.create_future()
             return fan.done
         line = self._lines[key] = [fan]
-        if is_stepping():
-            # Within a handler that has been begun, the members' handlers cannot begin.
+        if not may_begin():
+            # Within a message's handler that has been begun, the members' cannot begin.
             fan.done = fan._loop.create_future()
             self._go_on_later(fan)
             return fan.done

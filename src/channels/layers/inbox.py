@@ -11,7 +11,7 @@ from collections.abc import Callable
 from channels import telemetry
 from channels._core.broadcast import SEND, Broadcast
 from channels._core.mailbox import Mailbox
-from channels.stepping import is_stepping
+from channels.stepping import may_begin
 from channels.typing import Message
 
 
@@ -46,7 +46,7 @@ class Inbox:
 
     def put(self, message: Message, now: float) -> bool:
         """Deliver without waiting; ``False`` means the reader is too slow."""
-        if not is_stepping():
+        if may_begin():
             if self.express is not None and type(message) is Broadcast and message["type"] == SEND:
                 self.express(message)
                 return True

@@ -340,6 +340,41 @@ async def test_a_message_to_itself_waits_for_the_end_of_the_handler(layer: Any) 
     assert notes == ["started", "waits", "waited", 1]
 
 
+async def test_a_frames_message_to_its_room_is_handled_within_its_own_handler(layer: Any) -> None:
+    """But by whoever is idle: its own consumer has the frame to handle first."""
+    events: asyncio.Queue[Any] = asyncio.Queue()
+    seen: list[Any] = []
+
+    class Chat(AsyncWebsocketConsumer):
+        groups = ("room",)
+
+        async def receive(
+            self, text_data: str | None = None, bytes_data: bytes | None = None
+        ) -> None:
+            await self.channel_layer.group_send("room", {"type": "say", "n": 1})
+            seen.append("sent")
+
+        async def say(self, message: dict[str, Any]) -> None:
+            seen.append("own")
+
+    async def send(event: Any) -> None:
+        pass
+
+    async with member(seen):
+        events.put_nowait({"type": "websocket.connect"})
+        task = asyncio.create_task(Chat.as_asgi()({"type": "websocket"}, events.get, send))
+        await settle()
+        events.put_nowait({"type": "websocket.receive", "text": "go"})
+        await until(lambda: "own" in seen and 1 in seen)
+        task.cancel()
+        await asyncio.wait([task])
+
+    if IS_POSSIBLE:
+        assert seen == ["started", 1, "sent", "own"]
+    else:
+        assert seen.index("sent") < seen.index("own")
+
+
 async def test_a_frame_is_handled_as_it_comes_and_those_behind_it_in_order(layer: Any) -> None:
     """Through a server's ``receive``, as any server has it."""
     notes: list[Any] = []
