@@ -1,9 +1,10 @@
 """One message to every member of a group, in slices that leave the event loop to others.
 
 A fan-out begins at once and mostly ends at once; what a message's handler sends that has itself
-been begun (``stepping``) goes out in the next turn of the loop. One that takes longer than ``SLICE`` goes on
-in the next turns, of each of which all that go on share one slice. What is sent to the same group
-meanwhile stands in line behind it, so every member gets the messages of a group in the same order.
+been begun (``stepping``) goes out in the next turn of the loop. One that takes longer than
+``SLICE`` goes on in the next turns, of each of which all that go on share one slice. What is sent
+to the same group meanwhile stands in line behind it, so every member gets the messages of a group
+in the same order.
 """
 
 from __future__ import annotations
