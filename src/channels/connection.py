@@ -173,7 +173,7 @@ class Connection(Sending):
 
     def wake(self) -> None:
         """Let the loop look at its sources."""
-        self._shut_inbox()
+        self._be_busy()
         # While a handler runs, whoever runs it looks when it is done.
         if not self._busy and self._parked is not None and not self._parked.done():
             self._parked.set_result(None)
@@ -198,7 +198,9 @@ class Connection(Sending):
             event = source.take()
             if event is not None:
                 # Only what the server says moves the state; a layer may inject any event.
-                return self._noted(event) if source is self._client else event
+                if source is self._client and event.get("type") != RECEIVE:
+                    self._noted(event)
+                return event
         self._turn = 0
         if self._was_denied and not self._client_left:
             # Nothing else can follow a response, and some servers do not even say that.
@@ -225,7 +227,7 @@ class Connection(Sending):
             begun, self._begun = self._begun, None
         finally:
             self._parked = None
-            self._shut_inbox()
+            self._be_busy()
         if self._failure is not None:  # from Python 3.12 on
             raise self._failure
         if begun is not None and cancellation is not None:  # from Python 3.12 on
@@ -246,8 +248,11 @@ class Connection(Sending):
         if session is not None and self._sink is not None and SEND in self._passed:
             inbox.express = self._sink.write
 
-    def _shut_inbox(self) -> None:
+    def _be_busy(self) -> None:
         self._is_idle = False
+        self._shut_inbox()
+
+    def _shut_inbox(self) -> None:
         if self._inbox is not None:
             self._inbox.express = self._inbox.begin = None
 
@@ -270,6 +275,9 @@ class Connection(Sending):
                     return
                 self._has_handled()
                 if self._is_idle:
+                    # Nothing has come meanwhile; a message's handler has left the inbox open.
+                    if level == FRAME:
+                        self._open_inbox()
                     return
                 self._busy = True
                 event = None
@@ -302,7 +310,7 @@ class Connection(Sending):
         )
 
     def _put_aside(self, event: Event, begun: Begun | Call) -> None:  # from Python 3.12 on
-        self._shut_inbox()
+        self._be_busy()
         self._begun = event, begun
         if self._client_left and self._timer is None:
             self._start_timer()
@@ -360,7 +368,7 @@ class Connection(Sending):
             self._stop_timer()
         session = self._session
         if session is not None and session.state is not OPEN:
-            self._shut_inbox()
+            self._be_busy()
             self._was_denied = self._was_denied or session.state is State.DENYING
             session.handled()
 
@@ -374,9 +382,12 @@ class Connection(Sending):
         elif (  # from Python 3.12 on
             self._is_idle and event.get("type") == RECEIVE and may_begin_frame()
         ):
-            # Taking it reads on, and what comes then waits for its turn.
             self._shut_inbox()
-            self._begin_handlers(None, FRAME)
+            # Taking it reads on, and what comes then waits for its turn.
+            self._busy = True
+            own = self._client.take() if self._client is not None else None
+            self._turn = 1 % len(self._sources)
+            self._begin_handlers(own, FRAME)
             return
         self.wake()
 

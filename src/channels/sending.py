@@ -69,7 +69,8 @@ class Sending:
         if before is OPEN and self._sink is not None and self._sink.send_now(event):
             # The consumer hears of a disconnect that it has yet to handle.
             return self._ignore(event) if self._client_left else True
-        if not session.sent(event.get("type", "")):
+        kind = event.get("type", "")
+        if (before is not OPEN or kind != SEND) and not session.sent(kind):
             return self._ignore(event)
         try:
             await self._send(event)

@@ -175,7 +175,7 @@ class Pump:
         """
         if self._events:
             event = self._events.popleft()
-            if self._ahead and not self._events:
+            if self._room is not None and self._ahead and not self._events:
                 self._make_room()
             return event
         if self._error is not None:
