@@ -67,6 +67,11 @@ class Connection(Sending):
         socket: The server's own, if it has the extension.
         passed: Types of messages that go to the client without a handler.
         threaded: Runs the handlers in a thread, in place of ``dispatch``, if there is one.
+
+    Attributes:
+        task: What runs the connection, and may be parked while handlers run (``stepping``).
+        loop: Its event loop.
+        context: What its handlers run in.
     """
 
     def __init__(
@@ -91,15 +96,17 @@ class Connection(Sending):
         # it raised.
         self._begun: tuple[Event, Begun | Call] | None = None
         self._failure: BaseException | None = None
-        self._loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
-        self._task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self.task: asyncio.Task[Any] = cast("asyncio.Task[Any]", asyncio.current_task())
         self._parent_executor = parent_executor()
         # Another sync handler would only be begun to wait for its thread.
         self._may_begin = IS_POSSIBLE and (
             threaded is not None or not getattr(consumer, "_sync", False)
         )
-        self._context = context_of(self._task) if self._may_begin else contextvars.Context()
+        self.context: contextvars.Context = (
+            context_of(self.task) if self._may_begin else contextvars.Context()
+        )
         self._sources: list[Source] = []
         self._turn = 0
         # Parked, with nothing unread, and its handlers may begin at once.
@@ -216,7 +223,7 @@ class Connection(Sending):
 
     async def _park(self) -> None:
         begun = cancellation = None
-        self._parked = self._loop.create_future()
+        self._parked = self.loop.create_future()
         self._open_inbox()
         try:
             await self._parked
@@ -298,16 +305,9 @@ class Connection(Sending):
             # Its handler may change what others share.
             own = event.message() if type(event) is Broadcast else event
             if self._threaded is not None:
-                return self._threaded.begin(own, self._context.copy(), self._call_ended)
+                return self._threaded.begin(own, self.context.copy(), self._call_ended)
             outcome = self._dispatch(own)
-        return begin(
-            outcome if type(outcome) is CoroutineType else _awaiting(outcome),
-            self._task,
-            level=level,
-            loop=self._loop,
-            context=self._context,
-            ended=self._begun_ended,
-        )
+        return begin(outcome if type(outcome) is CoroutineType else _awaiting(outcome), self, level)
 
     def _put_aside(self, event: Event, begun: Begun | Call) -> None:  # from Python 3.12 on
         self._be_busy()
@@ -317,10 +317,11 @@ class Connection(Sending):
 
     def _call_ended(self, call: Call) -> None:  # from Python 3.12 on
         if self._is_begun(call) and call.error is None:
-            self._context.run(call.take_over_context)
-        self._begun_ended(call)
+            self.context.run(call.take_over_context)
+        self.begun_ended(call)
 
-    def _begun_ended(self, begun: Begun | Call) -> None:  # from Python 3.12 on
+    def begun_ended(self, begun: Begun | Call) -> None:  # from Python 3.12 on
+        """Go on with what there is to do, or be idle again."""
         if not self._is_begun(begun):
             return
         self._begun = None
@@ -396,7 +397,7 @@ class Connection(Sending):
 
     def _start_timer(self) -> None:
         self._stop_timer()
-        self._timer = self._loop.call_later(self._grace, self._evict)
+        self._timer = self.loop.call_later(self._grace, self._evict)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -405,10 +406,10 @@ class Connection(Sending):
 
     def _evict(self) -> None:
         begun = getattr(self._begun[1], "driver", None) if self._begun is not None else None
-        where = where_it_waits(self._task, getattr(self._consumer, "_thread_id", None), begun)
+        where = where_it_waits(self.task, getattr(self._consumer, "_thread_id", None), begun)
         name = name_that_thing(self._consumer)
         self._evictions += 1
-        self._task.cancel()
+        self.task.cancel()
         # A handler may swallow the cancellation: then it is told again.
         self._start_timer()
         logger.error(
@@ -424,8 +425,8 @@ class Connection(Sending):
         """Undo our cancellations; return whether there were some and no others."""
         evictions, self._evictions = self._evictions, 0
         for _ in range(evictions):
-            self._task.uncancel()
-        return evictions > 0 and not self._task.cancelling()
+            self.task.uncancel()
+        return evictions > 0 and not self.task.cancelling()
 
 
 async def _awaiting(outcome: Awaitable[Any]) -> Any:  # from Python 3.12 on

@@ -139,8 +139,8 @@ class AsyncConsumer:
             NoHandlerError: No handler has this type; this is a ``ValueError``.
             TypeError: The handler is not a coroutine function.
         """
-        handler = self._find_handler(message)
-        if needs_clean_up(self._lane):
+        handler, lane = self._find_handler(message), self._lane
+        if (lane.database_used or lane.database_open) and needs_clean_up(lane):
             await self._close_old_connections()
         outcome = handler(message)
         if type(outcome) is not CoroutineType and not inspect.isawaitable(outcome):
@@ -148,7 +148,7 @@ class AsyncConsumer:
                 f"handler {name_that_thing(handler)} of an async consumer must be 'async def'"
             )
         await outcome
-        if self._lane.database_used:
+        if lane.database_used:
             await self._close_old_connections()
 
     async def send(self, message: Event) -> bool:

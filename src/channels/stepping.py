@@ -16,8 +16,8 @@ import asyncio
 import contextvars
 import threading
 import types
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any, Final
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, Protocol
 
 Driver = Generator[Any, Any, Any]
 
@@ -75,57 +75,62 @@ def context_of(task: asyncio.Task[Any]) -> contextvars.Context:  # from Python 3
     return context
 
 
+class Owner(Protocol):
+    """Whose task is parked.
+
+    Attributes:
+        task: The task.
+        loop: Its event loop.
+        context: What it runs in.
+    """
+
+    task: asyncio.Task[Any]
+    loop: asyncio.AbstractEventLoop
+    context: contextvars.Context
+
+    def begun_ended(self, begun: Begun) -> None:
+        """Take note that a coroutine that had to wait is done; called in the event loop."""
+        ...
+
+
 class Begun:  # from Python 3.12 on
     """A coroutine that has begun, and waits for something.
 
     Args:
         driver: Awaits it.
-        task: On whose behalf.
-        loop: The event loop.
-        context: That of the task.
-        ended: Called in the event loop when it is done, unless the task has taken it over.
+        owner: On whose behalf; it is told of the end, unless its task has taken over.
 
     Attributes:
         driver: Awaits it.
         error: What it has raised.
     """
 
-    __slots__ = ("_context", "_ended", "_loop", "_task", "_waits_for", "driver", "error")
+    __slots__ = ("_is_taken_over", "_owner", "_waits_for", "driver", "error")
 
-    def __init__(
-        self,
-        driver: Driver,
-        *,
-        task: asyncio.Task[Any],
-        loop: asyncio.AbstractEventLoop,
-        context: contextvars.Context,
-        ended: Callable[[Begun], None],
-    ) -> None:
-        self.error: BaseException | None = None
+    def __init__(self, driver: Driver, owner: Owner) -> None:
         self.driver: Driver = driver
-        self._task = task
-        self._loop = loop
-        self._context = context
-        self._ended: Callable[[Begun], None] | None = ended
+        self.error: BaseException | None = None
+        self._owner = owner
         self._waits_for: Any = None
+        self._is_taken_over = False
 
     def wait_for(self, awaited: Any) -> None:
         """Take the next step when ``awaited``, which the coroutine has yielded, is done."""
         self._waits_for = awaited
         # As ``asyncio.Task`` does: a future asks in this way to be waited for.
         if awaited is None:
-            self._loop.call_soon(self._step)
+            self._owner.loop.call_soon(self._step)
         elif getattr(awaited, "_asyncio_future_blocking", False):
             awaited._asyncio_future_blocking = False
             awaited.add_done_callback(self._step)
         else:
             error = RuntimeError(f"a handler awaits {awaited!r}, expected a future of asyncio")
-            self._loop.call_soon(self._step, error)
+            self._owner.loop.call_soon(self._step, error)
 
     @types.coroutine
     def finish(self, thrown: BaseException) -> Generator[Any, Any, Any]:
         """Run the rest in the task; cancel what it waits for, or raise ``thrown`` there."""
-        self._ended = None
+        self._is_taken_over = True
         # Under this name, ``diagnosis`` finds where the coroutine waits.
         driver, awaited = self.driver, self._waits_for
         if asyncio.isfuture(awaited) and awaited.cancel():
@@ -141,64 +146,55 @@ class Begun:  # from Python 3.12 on
                 awaited = driver.send(answer)
 
     def _step(self, done: object = None) -> None:
-        if self._ended is None:
+        if self._is_taken_over:
             return
-        drivers = _here.drivers
+        owner, drivers = self._owner, _here.drivers
         place, drivers[FRAME] = drivers[FRAME], None
-        before = _swap_current_task(self._loop, self._task)  # type: ignore[misc]
+        before = _swap_current_task(owner.loop, owner.task)  # type: ignore[misc]
         try:
             # Not the context of the callback: who is told of the end is out of it.
             if isinstance(done, BaseException):
-                awaited = self._context.run(self.driver.throw, done)
+                awaited = owner.context.run(self.driver.throw, done)
             else:
-                awaited = self._context.run(self.driver.send, None)
+                awaited = owner.context.run(self.driver.send, None)
         except BaseException as error:
             self.error, awaited = error, _DONE
         finally:
-            _swap_current_task(self._loop, before)  # type: ignore[misc]
+            _swap_current_task(owner.loop, before)  # type: ignore[misc]
             drivers[FRAME] = place
         if awaited is _DONE:
-            self._ended(self)
+            owner.begun_ended(self)
         else:
             self.wait_for(awaited)
 
 
 def begin(  # from Python 3.12 on
-    coroutine: Coroutine[Any, Any, Any],
-    task: asyncio.Task[Any],
-    *,
-    level: int,
-    loop: asyncio.AbstractEventLoop,
-    context: contextvars.Context,
-    ended: Callable[[Begun], None],
+    coroutine: Coroutine[Any, Any, Any], owner: Owner, level: int
 ) -> Begun | None:
     """Run ``coroutine`` until it waits, and return what runs the rest; ``None`` if it is done.
 
     Args:
         coroutine: Has not begun yet.
-        task: On whose behalf; of ``loop``.
+        owner: On whose behalf; its event loop runs.
         level: What it handles, ``FRAME`` or ``MESSAGE``; that may begin here.
-        loop: The event loop, which runs.
-        context: That of the task.
-        ended: Called in the event loop when it is done, if it has to wait.
 
     Raises:
         BaseException: What it raised.
     """
     drivers = _here.drivers
     driver, drivers[level] = drivers[level], None
-    before = _swap_current_task(loop, task)  # type: ignore[misc] # only where IS_POSSIBLE
+    before = _swap_current_task(owner.loop, owner.task)  # type: ignore[misc]
     try:
-        awaited = context.run(driver.send, coroutine)
+        awaited = owner.context.run(driver.send, coroutine)
     except BaseException:
         drivers[level] = _new_driver()
         raise
     finally:
-        _swap_current_task(loop, before)  # type: ignore[misc]
+        _swap_current_task(owner.loop, before)  # type: ignore[misc]
     if awaited is _DONE:
         drivers[level] = driver
         return None
     drivers[level] = _new_driver()
-    begun = Begun(driver, task=task, loop=loop, context=context, ended=ended)
+    begun = Begun(driver, owner)
     begun.wait_for(awaited)
     return begun

@@ -218,8 +218,6 @@ TEXT_HEADS: Final = tuple(bytes((FIN | TEXT, size)) for size in range(126))
 def encode(opcode: int, payload: bytes, *, flags: int = FIN) -> bytes:
     """Return one frame of a server, which has no mask."""
     size = len(payload)
-    if flags | opcode == FIN | TEXT and size < 126:
-        return TEXT_HEADS[size] + payload
     if size < 126:
         return bytes((flags | opcode, size)) + payload
     if size < 65536:
@@ -238,6 +236,8 @@ def encode_message(payload: str | bytes, window_bits: int = 0) -> bytes:
     opcode = TEXT
     if isinstance(payload, str):
         payload = payload.encode()
+        if not window_bits and len(payload) < 126:
+            return TEXT_HEADS[len(payload)] + payload
     else:
         opcode = BINARY
     if window_bits and len(payload) >= LEAST_DEFLATED:
