@@ -71,7 +71,11 @@ def seaway(
     name = f"Seaway {path}" if app.startswith("rooms") else app
     return Contestant(
         f"{name}, {version}, {loop}",
-        _uvicorn(python, loop, "channels.server:WebSocketProtocol", app=app),
+        (
+            *_uvicorn(python, loop, "channels.server:WebSocketProtocol", app=app),
+            "--http",
+            "channels.server:HttpProtocol",
+        ),
         path,
     )
 

@@ -33,7 +33,7 @@ from channels._core.session import RECEIVE, State
 from channels.calls import Call, Threaded
 from channels.diagnosis import where_it_waits
 from channels.exceptions import StopConsumer
-from channels.lanes import parent_executor, set_parent_executor
+from channels.lanes import SHARED, Lane, parent_executor, set_parent_executor
 from channels.layers.inbox import Inbox
 from channels.sending import OPEN, Sending
 from channels.sources import Direct, DirectSocket, Pump, Source, is_method_of
@@ -67,6 +67,7 @@ class Connection(Sending):
         socket: The server's own, if it has the extension.
         passed: Types of messages that go to the client without a handler.
         threaded: Runs the handlers in a thread, in place of ``dispatch``, if there is one.
+        lane: Whose thread runs sync code.
 
     Attributes:
         task: What runs the connection, and may be parked while handlers run (``stepping``).
@@ -84,6 +85,7 @@ class Connection(Sending):
         socket: DirectSocket | None = None,
         passed: frozenset[str] = frozenset(),
         threaded: Threaded | None = None,
+        lane: Lane = SHARED,
     ) -> None:
         super().__init__(consumer, send, is_websocket=is_websocket, socket=socket)
         self._threaded = threaded
@@ -99,7 +101,8 @@ class Connection(Sending):
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
         self.task: asyncio.Task[Any] = cast("asyncio.Task[Any]", asyncio.current_task())
-        self._parent_executor = parent_executor()
+        # Whoever has a lane has no parent; to ask for one takes as long as to make all this.
+        self._parent_executor = parent_executor() if lane is SHARED else None
         # Another sync handler would only be begun to wait for its thread.
         self._may_begin = IS_POSSIBLE and (
             threaded is not None or not getattr(consumer, "_sync", False)

@@ -119,6 +119,7 @@ class AsyncConsumer:
                 # mypy looks at the __hash__ of instances; a class has its own.
                 passed=_passed_on(type(self)),  # type: ignore[arg-type]
                 threaded=self._threaded(),
+                lane=self._lane,
             )
             channel = None
             try:

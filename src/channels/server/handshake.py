@@ -68,12 +68,14 @@ Headers = Iterable[tuple[bytes, bytes]]
 class Handshake(NamedTuple):
     """What a client asks for, and the server's part of the answer.
 
-    ``answer`` holds the first lines of the response that accepts. ``refusal`` holds a whole
-    response where the request is no WebSocket handshake; then nothing else is of use.
-    ``window_bits`` are permessage-deflate's towards the client, 0 without it.
+    ``target`` and ``headers`` are the request's, the names in lower case. ``answer`` holds the
+    first lines of the response that accepts. ``refusal`` holds a whole response where the request
+    is no WebSocket handshake; then nothing else is of use. ``window_bits`` are permessage-deflate's
+    towards the client, 0 without it.
     """
 
-    head: bytes
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
     answer: bytes
     window_bits: int
     refusal: bytes | None
@@ -95,14 +97,9 @@ def read_plain_request(head: bytes, *, offers_deflate: bool) -> Handshake | None
     """Do what ``judge_request`` does, for a request that is right; ``None`` for any in doubt."""
     if len(head) > LONGEST_PLAIN or not PLAIN.fullmatch(head):
         return None
-    fields: dict[bytes, bytes] = {}
-    for line in head.split(b"\r\n")[1:-2]:
-        name, _, value = line.partition(b":")
-        name = name.lower()
-        if name in fields:
-            return None
-        fields[name] = value.strip(b" \t")
-    if not _asks_plainly(fields):
+    target, headers = _read_head(head)
+    fields = dict(headers)
+    if len(fields) < len(headers) or not _asks_plainly(fields):
         return None
     offer = fields.get(b"sec-websocket-extensions") if offers_deflate else None
     extensions, window_bits = b"", 0
@@ -113,7 +110,7 @@ def read_plain_request(head: bytes, *, offers_deflate: bool) -> Handshake | None
             return None
     digest = hashlib.sha1(fields[b"sec-websocket-key"] + GUID).digest()  # noqa: S324 - RFC 6455
     answer = b"%b%b\r\n%b" % (ACCEPTING, base64.b64encode(digest), extensions)
-    return Handshake(head, answer, window_bits, None)
+    return Handshake(target, headers, answer, window_bits, None)
 
 
 def judge_request(head: bytes, *, offers_deflate: bool) -> Handshake | None:
@@ -125,14 +122,22 @@ def judge_request(head: bytes, *, offers_deflate: bool) -> Handshake | None:
         return None
     response = judge.accept(request)
     if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-        return Handshake(head, b"", 0, response.serialize())
+        return Handshake(b"", [], b"", 0, response.serialize())
     lines = [
         f"{name}: {value}\r\n".encode("ascii")
         for name, value in response.headers.raw_items()
         if name != "Date"
     ]
     answer = b"".join([b"HTTP/1.1 101 Switching Protocols\r\n", *lines])
-    return Handshake(head, answer, _window_bits(judge.extensions), None)
+    return Handshake(*_read_head(head), answer, _window_bits(judge.extensions), None)
+
+
+def _read_head(head: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    # The bytes as they came; the names of common headers as one object for all connections.
+    first, *lines = head.rstrip(b"\r\n").split(b"\r\n")
+    fields = [line.partition(b":") for line in lines]
+    headers = [(_shared(name.lower()), value.strip(b" \t")) for name, _, value in fields]
+    return first.split(b" ")[1], headers
 
 
 ACCEPTING: Final = (
@@ -176,27 +181,23 @@ def _window_bits(extensions: Iterable[object]) -> int:
     return 0
 
 
-def fill_scope(scope: Scope, head: bytes, root_path: str) -> Scope:
+def fill_scope(scope: Scope, asked: Handshake, root_path: str) -> Scope:
     """Add to ``scope`` what the request says, and return it (ASGI 3.0, WebSocket scope).
 
     Args:
         scope: What is known already.
-        head: Of the request, which ``read_request`` has found to be one.
+        asked: The request.
         root_path: Prefix of every path.
     """
-    # The bytes as they came; the names of common headers as one object for all connections.
-    first, *lines = head.rstrip(b"\r\n").split(b"\r\n")
-    path, _, query = first.split(b" ")[1].partition(b"?")
-    fields = [line.partition(b":") for line in lines]
-    headers = [(_shared(name.lower()), value.strip(b" \t")) for name, _, value in fields]
+    path, _, query = asked.target.partition(b"?")
     scope["path"] = root_path + unquote(path.decode("ascii"))
     scope["raw_path"] = root_path.encode("ascii") + path
     scope["root_path"] = root_path
     scope["query_string"] = query
-    scope["headers"] = headers
+    scope["headers"] = asked.headers
     scope["subprotocols"] = [
         token.strip().decode("latin-1")
-        for name, value in headers
+        for name, value in asked.headers
         if name == b"sec-websocket-protocol"
         for token in value.split(b",")
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from channels import telemetry
 from channels.server import handshake
 from channels.server.limits import limits_of
+from channels.server.protocol import WebSocketProtocol
 from channels.server.wheel import wheel_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ else:
 
 
 MAX_HEAD_BYTES: Final = 65536
+UPGRADE: Final = b"pgrade: websocket\r\n"
+"""In every handshake, as browsers send it, and in hardly any other request."""
 
 
 class HttpProtocol(_UvicornProtocol):
@@ -51,6 +54,11 @@ class HttpProtocol(_UvicornProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what the client sends; the first bytes of a request start its deadline."""
         before = self.cycle
+        if cast("Any", before) is None and not self._head_bytes and UPGRADE in data:
+            asked = self._read_handshake(data)
+            if asked is not None:
+                self._open_websocket(asked)
+                return
         # The cycle of a request is made when its head is whole.
         if self.slot < 0 and (cast("Any", before) is None or before.response_complete):
             self._wheel.set(self, limits_of(self.config).header_timeout)
@@ -63,6 +71,24 @@ class HttpProtocol(_UvicornProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, "the head of the request is too large", limit="max_head_bytes")
+
+    def _read_handshake(self, data: bytes) -> handshake.Handshake | None:
+        """Return what the first bytes ask for, if they are a whole handshake without doubt."""
+        kind = self.ws_protocol_class
+        if not isinstance(kind, type) or not issubclass(kind, WebSocketProtocol):
+            return None
+        has_deflate = kind.read_limits(self.config).has_deflate
+        return handshake.read_plain_request(data, offers_deflate=has_deflate)
+
+    def _open_websocket(self, asked: handshake.Handshake) -> None:
+        """Do as ``handle_websocket_upgrade``, without the request being parsed twice."""
+        self._wheel.forget(self)
+        self.connections.discard(self)
+        protocol: Any = self.ws_protocol_class
+        protocol = protocol(self.config, self.server_state, self.app_state)
+        protocol.connection_made(self.transport)
+        protocol.open(asked)
+        self.transport.set_protocol(protocol)
 
     def handle_websocket_upgrade(self, *arguments: Any) -> None:
         """Hand the connection to the WebSocket protocol, which has deadlines of its own."""

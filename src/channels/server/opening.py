@@ -71,8 +71,11 @@ class Opening(Outgoing):
         return limits_of(config)
 
     def _start(self, head: bytes) -> None:
-        """Read the request, whose whole head uvicorn hands over, and ask the application."""
-        asked = handshake.read_request(head, offers_deflate=self._limits.has_deflate)
+        """Read the request, whose whole head uvicorn hands over."""
+        self.open(handshake.read_request(head, offers_deflate=self._limits.has_deflate))
+
+    def open(self, asked: handshake.Handshake | None) -> None:
+        """Ask the application, or refuse what cannot be a WebSocket."""
         if asked is None:
             self._refuse(400, "the request cannot be read")
         elif asked.refusal is not None:
@@ -120,7 +123,7 @@ class Opening(Outgoing):
             "state": self._app_state.copy(),
             "extensions": {"websocket.http.response": {}, EXTENSION: {"socket": self}},
         }
-        return handshake.fill_scope(scope, asked.head, self._config.root_path)
+        return handshake.fill_scope(scope, asked, self._config.root_path)
 
     def _answer(self, kind: str, event: Event) -> None:
         """Answer the request as the application says.

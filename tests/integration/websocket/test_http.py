@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from channels.server import HttpProtocol
+from channels.server import HttpProtocol, WebSocketProtocol
 from tests.conftest import SLOW
-from tests.integration.websocket.conftest import Serve, eventually
+from tests.integration.websocket.conftest import REQUEST, Serve, eventually
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -51,6 +51,24 @@ async def test_a_socket_opens_and_outlives_the_deadline_of_its_head(serve: Serve
 
         peer.send(0x89, b"?")
         assert await peer.frame() == (0x8A, b"?")
+
+
+@pytest.mark.parametrize("split", [0, 20, len(REQUEST % (b"", b"")) - 1])
+@pytest.mark.parametrize("upgrade", [b"websocket", b"WebSocket"])
+async def test_a_socket_opens_whether_its_head_comes_in_one_piece_or_not_and_is_plain_or_not(
+    serve: Serve, split: int, upgrade: bytes
+) -> None:
+    head = (REQUEST % (b"", b"")).replace(b"websocket", upgrade, 1)
+    async with serve(app, http=HttpProtocol) as site:
+        peer = await site.connect()
+        peer.writer.write(head[:split])
+        await asyncio.sleep(0.01)
+        peer.writer.write(head[split:])
+
+        assert b" 101 " in await peer.head()
+        peer.send(0x89, b"?")
+        assert await peer.frame() == (0x8A, b"?")
+        assert [type(each) for each in site.protocols] == [WebSocketProtocol]
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HT"])

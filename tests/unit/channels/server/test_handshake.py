@@ -29,9 +29,12 @@ sec-websocket-version: 13
 """.replace(b"\n", b"\r\n")
 
 
+def head_with(more: str) -> bytes:
+    return REQUEST + more.encode("latin-1").replace(b"\n", b"\r\n") + b"\r\n"
+
+
 def asked(more: str = "", *, offers_deflate: bool = True) -> Handshake:
-    head = REQUEST + more.encode("latin-1").replace(b"\n", b"\r\n") + b"\r\n"
-    handshake = read_request(head, offers_deflate=offers_deflate)
+    handshake = read_request(head_with(more), offers_deflate=offers_deflate)
     assert handshake is not None
     return handshake
 
@@ -102,7 +105,7 @@ def test_what_is_answered_without_the_judge_is_answered_as_by_him(
     ],
 )
 def test_what_browsers_send_needs_no_judge(more: str) -> None:
-    head = asked(more).head
+    head = head_with(more)
 
     plain = read_plain_request(head, offers_deflate=True)
 
@@ -113,7 +116,7 @@ def test_what_browsers_send_needs_no_judge(more: str) -> None:
 def test_the_scope_says_what_the_request_asks_for() -> None:
     more = "cookie: a=\xff\nsec-websocket-protocol: one, two\nsec-websocket-protocol: three\n"
 
-    scope = fill_scope({}, asked(more).head, "/root")
+    scope = fill_scope({}, asked(more), "/root")
 
     assert scope["path"] == "/root/chat/é"
     assert scope["raw_path"] == b"/root/chat/%C3%A9"
