@@ -278,7 +278,9 @@ class Connection(Sending):
         self._busy = True
         rest = MOST_AT_ONCE
         try:
-            while rest and (event := event or self._next()) is not None:
+            while rest:
+                if event is None and (event := self._next()) is None:
+                    break
                 begun = self._begin_handler(event, level)
                 if begun is not None:
                     self._put_aside(event, begun)

@@ -233,7 +233,7 @@ async def test_a_bomb(server: Server) -> None:
 async def test_a_hundred_thousand_tiny_frames_a_second(server: Server) -> None:
     flood = client_frame(0x81, b"x") * 10_000
     async with undisturbed(server):
-        reader, writer = await hostile(server)
+        reader, writer = await hostile(server, face=b"forgetful-echo")
         reading = asyncio.create_task(end_of(reader))
         for _ in range(30):
             start = time.monotonic()

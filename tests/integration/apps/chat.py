@@ -107,6 +107,14 @@ class Echo(Noting, AsyncWebsocketConsumer):
         await self.send(text_data, bytes_data)
 
 
+class ForgetfulEcho(AsyncWebsocketConsumer):
+    """Sends each frame back, and keeps nothing: what grows is the server's."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Send the frame back."""
+        await self.send(text_data, bytes_data)
+
+
 class SyncEcho(Noting, WebsocketConsumer):
     """Sends each frame back as it came, from a thread."""
 
@@ -421,6 +429,7 @@ application = ProtocolTypeRouter(
                 path("topics/<key>/", TopicConsumer.as_asgi()),
                 path("careless/<key>/", Careless.as_asgi()),
                 path("echo/<key>/", Echo.as_asgi()),
+                path("forgetful-echo/<key>/", ForgetfulEcho.as_asgi()),
                 path("sync-echo/<key>/", SyncEcho.as_asgi()),
                 path("closing/<key>/", Closing.as_asgi()),
                 path("wall/<key>/", Wall.as_asgi()),

@@ -166,6 +166,16 @@ async def test_an_error_ends_its_consumer_alone_and_not_its_sender(layer: Any) -
         assert len(layer.groups["room"]) == 1
 
 
+async def test_a_message_without_a_type_is_an_error_and_not_skipped(layer: Any) -> None:
+    notes: list[Any] = []
+    async with member(notes) as task:
+        await layer.group_send("room", {})
+        await asyncio.wait([task], timeout=5 * SLOW)
+
+        with pytest.raises(ValueError, match="Incoming message has no 'type' attribute"):
+            task.result()
+
+
 async def test_a_handler_may_stop_its_consumer(layer: Any) -> None:
     notes: list[Any] = []
     async with member(notes) as task:
