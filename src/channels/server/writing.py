@@ -9,11 +9,15 @@ one socket gets meanwhile is one write.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary
 
 AT_ONCE: Final = 64
 """Sockets that are written to together: more would hold the event loop, and outgrow the caches."""
+
+
+logger: logging.Logger = logging.getLogger("channels.server")
 
 
 class Written(Protocol):
@@ -42,7 +46,11 @@ class Writing:
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
         for socket in waiting:
-            socket.write_unsent()
+            try:
+                socket.write_unsent()
+            except Exception:
+                # One socket must not keep the others from their frames.
+                logger.exception("%r could not write", socket)
 
 
 _of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Writing] = WeakKeyDictionary()

@@ -6,6 +6,8 @@ import asyncio
 import functools
 from collections.abc import Callable
 
+import pytest
+
 from channels.server.writing import AT_ONCE, Writing, writing_of
 
 
@@ -38,6 +40,23 @@ async def test_many_are_not_kept_waiting_for_each_other() -> None:
     writing.add(Socket(functools.partial(written.append, "later")))
     await asyncio.sleep(0)
     assert written[AT_ONCE:] == [AT_ONCE, "later"]
+
+
+async def test_one_that_fails_keeps_no_other_from_its_frames(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    writing, written = Writing(asyncio.get_running_loop()), []
+
+    def fail() -> None:
+        raise LookupError("deliberate")
+
+    for each in (fail, functools.partial(written.append, 1)):
+        writing.add(Socket(each))
+    await asyncio.sleep(0)
+
+    assert written == [1]
+    assert "could not write" in caplog.text
+    assert "deliberate" in caplog.text
 
 
 async def test_a_loop_has_one() -> None:
