@@ -12,9 +12,6 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
-import hiredis
-import redis.exceptions
-
 from channels import telemetry
 from channels_redis._wire import Reply, Wire, pack
 
@@ -146,7 +143,9 @@ class Lifeline:
                 async with asyncio.timeout(OPENING):
                     wire = await self._greet(await self._open_connection())
                 break
-            except (OSError, redis.exceptions.RedisError, hiredis.ReplyError) as error:
+            # Whatever a server that is just dying, or a pool of somebody's, makes of it: an attempt
+            # that ended in silence would be the last one.
+            except Exception as error:
                 level = logging.DEBUG if delay else logging.WARNING
                 self._logger.log(level, "Cannot connect to Redis shard %s: %r", self.name, error)
                 self._why = error
