@@ -33,9 +33,9 @@ LOST: Final = "lost"
 """States of a socket; ``protocol`` has their theory."""
 
 SLOW_CONSUMER: Final = 3001
+"""Close code for a client that read too slowly: it should come back and catch up."""
 MOST_UNSENT: Final = 16384
 """Bytes of one socket that wait for the others' frames."""
-"""Close code for a client that read too slowly: it should come back and catch up."""
 
 
 class Outgoing(asyncio.Protocol):
