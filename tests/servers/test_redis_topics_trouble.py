@@ -143,7 +143,9 @@ async def test_a_promoted_replica_goes_on_in_a_new_epoch(open_broker: Open, tmp_
         await broker.listen("topic")
         old = await publish(broker, b"1")
         with engine.master().client() as client:
-            client.wait(1, 5000)
+            # WAIT is for what this connection has written.
+            client.set("marker", 1)
+            assert client.wait(1, 5000) == 1
 
         await asyncio.to_thread(engine.fail_over)
         new = await publish(broker, b"2")

@@ -1,22 +1,23 @@
 -- What the scripts of presence share; it stands before each of them.
 -- members: hash of a member's key to "<connections>:<shown>". leases: sorted set of nodes by the time
 -- (ms) at which they end. here: one hash for each node, of its connections to their keys. version:
--- the number of the latest change; it begins with the time, so that one which was forgotten does not
--- begin again with a number that somebody knows.
+-- the number of the latest change; it begins with the time (us), which runs faster than changes come,
+-- so that one which was forgotten does not begin again with a number that somebody knows.
 -- KEYS[1] members  KEYS[2] leases  KEYS[3] version
 -- ARGV[1] PUBLISH or SPUBLISH  ARGV[2] channel  ARGV[3] head of what is published
 -- ARGV[4] prefix of here  ARGV[5] how long keys live that nobody renews (ms)
 local MEMBERS, LEASES, VERSION = KEYS[1], KEYS[2], KEYS[3]
 local CHANNEL, HERE = ARGV[2], ARGV[4]
 local joined, left = {}, {}
-local function now_ms()
+local function now_us()
   local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  return time[1] * 1000000 + time[2]
 end
+local function now_ms() return math.floor(now_us() / 1000) end
 local function version()
   local number = redis.call('GET', VERSION)
   if not number then
-    number = string.format('%.0f', now_ms())
+    number = string.format('%.0f', now_us())
     redis.call('SET', VERSION, number)
   end
   redis.call('PEXPIRE', VERSION, ARGV[5])
