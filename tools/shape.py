@@ -118,9 +118,11 @@ def _lines(node: Function) -> int:
 
 
 def _positional(node: Function, *, in_class: bool) -> int:
-    count = len(node.args.posonlyargs) + len(node.args.args)
+    names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
     is_static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list)
-    return count - 1 if in_class and not is_static and count else count
+    # A decorator makes methods outside of a class.
+    is_method = (in_class and not is_static) or names[:1] == ["self"]
+    return len(names) - 1 if is_method and names else len(names)
 
 
 def modules(roots: list[Path]) -> Iterator[Module]:

@@ -5,6 +5,7 @@ Imports no models, so that ``asgi.py`` may import this before Django is set up.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from django.utils.functional import LazyObject, empty
 from channels.conf import authentication_backends
 from channels.db import DatabaseSyncToAsync, database_sync_to_async
 from channels.lanes import enter_lane
-from channels.middleware import BaseMiddleware
+from channels.middleware import BaseMiddleware, hands_over
 from channels.security.limits import ConnectionLimits
 from channels.security.websocket import SiteOriginValidator
 from channels.sessions import CookieMiddleware, SessionMiddleware
@@ -186,8 +187,9 @@ class _CheckedCookieMiddleware(CookieMiddleware):
         super().__init__(inner)
         self._checked = SiteOriginValidator(super().__call__)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        return await self._checked(scope, receive, send)
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
+        return self._checked(scope, receive, send)
 
 
 class _LimitedAuthMiddleware(AuthMiddleware):
@@ -255,10 +257,12 @@ def _get_user_session_key(session: Any) -> Any:
 
 def _is_blank(session: Any) -> bool:
     """Return whether it came without a key and has not been touched, so that nothing is in it."""
+    # Asked of what is in the lazy object, which takes long to pass each question on.
+    store = getattr(session, "_wrapped", session)
     return (
-        isinstance(session, SessionBase)
-        and session.session_key is None
-        and not hasattr(session, "_session_cache")
+        isinstance(store, SessionBase)
+        and store.session_key is None
+        and not hasattr(store, "_session_cache")
     )
 
 

@@ -379,14 +379,9 @@ class Connection(Sending):
             session.handled()
 
     def _arrived(self, event: Event) -> None:
-        if self._session is not None and event.get("type") == DISCONNECT:
-            self._client_left = True
-            if self._busy:
-                self._start_timer()
-        elif self._busy and self._client is not None:
-            self._client.is_unread()
-        elif (  # from Python 3.12 on
-            self._is_idle and event.get("type") == RECEIVE and may_begin_frame()
+        kind = event.get("type")
+        if (  # from Python 3.12 on
+            self._is_idle and not self._busy and kind == RECEIVE and may_begin_frame()
         ):
             self._shut_inbox()
             # Taking it reads on, and what comes then waits for its turn.
@@ -395,6 +390,12 @@ class Connection(Sending):
             self._turn = 1 % len(self._sources)
             self._begin_handlers(own, FRAME)
             return
+        if self._session is not None and kind == DISCONNECT:
+            self._client_left = True
+            if self._busy:
+                self._start_timer()
+        elif self._busy and self._client is not None:
+            self._client.is_unread()
         self.wake()
 
     def _wake_for(self, event: Event) -> None:

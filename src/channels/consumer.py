@@ -43,20 +43,26 @@ def get_handler_name(message: Mapping[str, Any]) -> str:
             underscore.
     """
     try:
-        event_type = message["type"]
+        return _handler_name(message["type"])
     except KeyError:
         raise ValueError("Incoming message has no 'type' attribute") from None
-    if not isinstance(event_type, str):
-        raise ValueError(f"Malformed type in message: expected a string, not {event_type!r}")
-    return _handler_name(event_type)
+    except TypeError:
+        # Not hashable: not even the cache takes it.
+        raise _malformed(message["type"]) from None
 
 
 @functools.lru_cache(maxsize=1024)
 def _handler_name(event_type: str) -> str:
+    if not isinstance(event_type, str):
+        raise _malformed(event_type)
     name = event_type.replace(".", "_")
     if name.startswith("_"):
         raise ValueError("Malformed type in message (leading underscore)")
     return name
+
+
+def _malformed(event_type: Any) -> ValueError:
+    return ValueError(f"Malformed type in message: expected a string, not {event_type!r}")
 
 
 @functools.lru_cache(maxsize=1024)
@@ -81,7 +87,6 @@ class AsyncConsumer:
         scope: What the connection is.
         channel_layer: The layer of ``channel_layer_alias``, or ``None``.
         channel_name: This connection's channel; absent without a layer.
-        channel_receive: Awaits a message of that channel; absent without a layer.
         base_send: Sends a raw ASGI event; returns whether the peer may still get it.
         slow_consumer: What happens to broadcasts while the client does not read, under a server
             with an outbox; one of ``SlowConsumer`` or its value.
@@ -94,7 +99,6 @@ class AsyncConsumer:
     scope: Scope
     channel_layer: Any
     channel_name: str
-    channel_receive: Callable[[], Coroutine[Any, Any, Message]]
     base_send: Callable[[Event], Any]
     _lane: Lane = SHARED
 
@@ -130,6 +134,11 @@ class AsyncConsumer:
                 pass
             finally:
                 await self._release(channel)
+
+    @functools.cached_property
+    def channel_receive(self) -> Callable[[], Coroutine[Any, Any, Message]]:
+        """Awaits a message of the channel; there is none without a layer."""
+        return functools.partial(self.channel_layer.receive, self.channel_name)
 
     async def dispatch(self, message: Event) -> None:
         """Run the handler of one event.
@@ -190,11 +199,10 @@ class AsyncConsumer:
         if layer is None:
             return None, None
         self.channel_name = await layer.new_channel()
-        self.channel_receive = functools.partial(layer.receive, self.channel_name)
         # Asked of the class: a proxy or a mock answers to every name.
         if hasattr(type(layer), "attach"):
             return self.channel_name, layer.attach(self.channel_name, wake)
-        return self.channel_name, self.channel_receive
+        return self.channel_name, functools.partial(layer.receive, self.channel_name)
 
     async def _release(self, channel: str | None) -> None:
         """Leave the groups and forget the channel, however the connection ended."""

@@ -2,9 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import inspect
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
 
 from channels.typing import App, Receive, Scope, Send
+
+Call = Callable[[Any, Scope, Receive, Send], Coroutine[Any, Any, Any]]
+
+
+def hands_over(call: Callable[[Any, Scope, Receive, Send], Awaitable[Any]]) -> Call:
+    """Decorate the ``__call__`` of an application that is done once it has found the next one.
+
+    It is a plain method that returns the next one's awaitable. So nothing of it is left while the
+    connection is open, which a coroutine of its own would be: 300 bytes, one more object for the
+    garbage collector, and a step of each wake-up. What it raises is raised to whoever awaits.
+
+    Before Python 3.12 a plain function cannot pass for a coroutine function, as servers expect of
+    an application, so it becomes one.
+    """
+    if sys.version_info >= (3, 12):
+
+        @functools.wraps(call)
+        def hand_over(self: Any, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
+            try:
+                return call(self, scope, receive, send)
+            except Exception as error:
+                return _raise(error)
+
+        # An awaitable is all that the protocol asks for; users' own types ask for more.
+        return cast("Call", inspect.markcoroutinefunction(hand_over))
+
+    @functools.wraps(call)
+    async def wait(self: Any, scope: Scope, receive: Receive, send: Send) -> Any:
+        return await call(self, scope, receive, send)
+
+    return wait
+
+
+async def _raise(error: Exception) -> None:
+    raise error
 
 
 class BaseMiddleware:
@@ -25,9 +64,10 @@ class BaseMiddleware:
         # A nested URLRouter stays visible to the outer one through the middleware around it.
         return getattr(self.inner, "_path_routing", None) is True
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Pass the connection on with a shallow copy of its scope."""
-        return await self.inner(dict(scope), receive, send)
+        return self.inner(dict(scope), receive, send)
 
 
 async def deny(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
+from itertools import chain
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
@@ -13,6 +15,7 @@ from django.urls.resolvers import RegexPattern, RoutePattern, URLPattern, URLRes
 
 from channels.conf import asgi_application
 from channels.exceptions import NoRouteError
+from channels.middleware import hands_over
 from channels.typing import App, Receive, Scope, Send
 
 MOST_LISTED: Final = 10
@@ -69,7 +72,8 @@ class ProtocolTypeRouter:
         self.application_mapping = application_mapping
         _refuse_classes(application_mapping)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Pass the connection on, its scope untouched.
 
         Raises:
@@ -82,7 +86,7 @@ class ProtocolTypeRouter:
                 f"no application for connections of type {scope['type']!r:.200}; "
                 f"known types: {_listed(self.application_mapping)}"
             )
-        return await application(scope, receive, send)
+        return application(scope, receive, send)
 
 
 class ChannelNameRouter:
@@ -99,7 +103,8 @@ class ChannelNameRouter:
         self.application_mapping = application_mapping
         _refuse_classes(application_mapping)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Pass the connection on, its scope untouched.
 
         Raises:
@@ -116,7 +121,7 @@ class ChannelNameRouter:
                 f"no application for channel {scope['channel']!r:.200}; "
                 f"known channels: {_listed(self.application_mapping)}"
             )
-        return await application(scope, receive, send)
+        return application(scope, receive, send)
 
 
 class URLRouter:
@@ -143,7 +148,8 @@ class URLRouter:
         # The sequence passed in is kept where nothing of it is replaced: others append to it.
         self.routes: Sequence[Any] = routes if prepared == routes else prepared
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Pass the connection on with ``path_remaining`` and ``url_route`` in a new scope.
 
         Routes are tried in order, O(routes). When a nested router has no match, the next route
@@ -153,16 +159,28 @@ class URLRouter:
             NoRouteError: No route matches, and this is the outermost router.
             Resolver404: No route matches, and this router is nested in another.
         """
+        matches = self._matches(scope)
+        application, inner = first = next(matches)
+        if getattr(application, "_path_routing", None) is True:
+            return _try_each(chain([first], matches), receive, send)
+        return application(inner, receive, send)
+
+    def _matches(self, scope: Scope) -> Iterator[tuple[App, Scope]]:
+        """Yield what matches, with its scope; raise where nothing more does."""
         path = _path_to_match(scope)
         for route in self.routes:
             match = route.pattern.match(path)
-            if match is None:
-                continue
-            try:
-                return await route.callback(_inner_scope(scope, route, match), receive, send)
-            except _NoNestedRouteError:
-                continue
+            if match is not None:
+                yield route.callback, _inner_scope(scope, route, match)
         raise _no_match(scope, path, self.routes)
+
+
+async def _try_each(matches: Iterator[tuple[App, Scope]], receive: Receive, send: Send) -> Any:
+    """Pass the connection on to the first that has a route, where routers are nested."""
+    while True:
+        application, scope = next(matches)
+        with contextlib.suppress(_NoNestedRouteError):
+            return await application(scope, receive, send)
 
 
 def _prepare(route: Any) -> Any:

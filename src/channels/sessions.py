@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from http.cookies import SimpleCookie
 from importlib import import_module
@@ -19,7 +20,7 @@ from django.utils.functional import LazyObject
 from django.utils.http import http_date
 
 from channels.exceptions import ChannelsError
-from channels.middleware import BaseMiddleware
+from channels.middleware import BaseMiddleware, hands_over
 from channels.typing import App, Event, Receive, Scope, Send
 
 EPOCH: Final = "Thu, 01-Jan-1970 00:00:00 GMT"
@@ -36,7 +37,8 @@ class CookieMiddleware(BaseMiddleware):
         inner: The application to wrap.
     """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Pass the connection on with ``cookies`` in a new scope.
 
         Raises:
@@ -50,7 +52,7 @@ class CookieMiddleware(BaseMiddleware):
         # HTTP/2 may split the cookies into several headers (RFC 9113, 8.2.3).
         header = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
         cookies = parse_cookie(header.decode("latin-1"))
-        return await self.inner({**scope, "cookies": cookies}, receive, send)
+        return self.inner({**scope, "cookies": cookies}, receive, send)
 
     @classmethod
     def set_cookie(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Awaitable, Hashable
 from typing import Any, Final
 
 from channels import telemetry
 from channels._core.events import denial_events
 from channels.conf import channels_settings
-from channels.middleware import BaseMiddleware
+from channels.middleware import BaseMiddleware, hands_over
 from channels.typing import Receive, Scope, Send
 
 USER: Final = "max_connections_per_user"
 ADDRESS: Final = "max_connections_per_address"
 TOO_MANY: Final = 429
+
+Counted = tuple[str, Hashable, int]
+"""A limit, under which key a connection counts for it, and how many may."""
 
 _open: Final[Counter[tuple[str, Hashable]]] = Counter()
 # Connections may run on several event loops.
@@ -36,9 +39,17 @@ class ConnectionLimits(BaseMiddleware):
         inner: The application to wrap.
     """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Count the connection while it is open, or refuse it; the scope stays untouched."""
         counted = _counted_by(scope) if scope.get("type") == "websocket" else ()
+        if not counted:
+            return self.inner(scope, receive, send)
+        return self._count(scope, receive, send, counted=counted)
+
+    async def _count(
+        self, scope: Scope, receive: Receive, send: Send, *, counted: tuple[Counted, ...]
+    ) -> Any:
         limit = _enter(counted)
         if limit is not None:
             telemetry.emit(telemetry.ConnectionLimited(limit))
@@ -49,10 +60,10 @@ class ConnectionLimits(BaseMiddleware):
             _leave(counted)
 
 
-def _counted_by(scope: Scope) -> tuple[tuple[str, Hashable, int], ...]:
+def _counted_by(scope: Scope) -> tuple[Counted, ...]:
     """Return under which keys the connection counts, each with its limit."""
     settings = channels_settings()
-    counted: list[tuple[str, Hashable, int]] = []
+    counted: list[Counted] = []
     user, client = scope.get("user"), scope.get("client")
     if settings.max_connections_per_user is not None and getattr(user, "is_authenticated", False):
         counted.append((USER, getattr(user, "pk", None), settings.max_connections_per_user))
@@ -61,10 +72,8 @@ def _counted_by(scope: Scope) -> tuple[tuple[str, Hashable, int], ...]:
     return tuple(counted)
 
 
-def _enter(counted: tuple[tuple[str, Hashable, int], ...]) -> str | None:
+def _enter(counted: tuple[Counted, ...]) -> str | None:
     """Count one more, or return the limit that forbids it."""
-    if not counted:
-        return None
     with _lock:
         for limit, key, most in counted:
             if _open[limit, key] >= most:
@@ -74,7 +83,7 @@ def _enter(counted: tuple[tuple[str, Hashable, int], ...]) -> str | None:
     return None
 
 
-def _leave(counted: tuple[tuple[str, Hashable, int], ...]) -> None:
+def _leave(counted: tuple[Counted, ...]) -> None:
     with _lock:
         for limit, key, _ in counted:
             _open[limit, key] -= 1

@@ -7,8 +7,9 @@ look at the Origin, or any other site can act in their name.
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, overload
 from urllib.parse import ParseResult, urlparse
@@ -17,10 +18,13 @@ from django.utils.http import is_same_domain
 
 from channels.conf import allowed_hosts, channels_settings, trusted_origins
 from channels.generic.websocket import AsyncWebsocketConsumer
-from channels.middleware import deny
+from channels.middleware import deny, hands_over
 from channels.typing import App, Receive, Scope, Send
 
 DEFAULT_PORTS: Final = {"http": 80, "ws": 80, "https": 443, "wss": 443}
+
+LONGEST_KEPT: Final = 600
+"""Bytes of an Origin and a Host whose comparison is remembered; names have 253 at most."""
 
 UNREADABLE: Final = urlparse("")
 """Stands for an Origin that cannot be read; as it has no host, only ``"*"`` allows it."""
@@ -105,7 +109,7 @@ class OriginValidator:
 
     def get_origin_port(self, origin: ParseResult) -> int | None:
         """Return the port, or its scheme's default, or ``None`` where there is none."""
-        return DEFAULT_PORTS.get(origin.scheme) if origin.port is None else origin.port
+        return _port(origin)
 
 
 class SiteOriginValidator(OriginValidator):
@@ -125,40 +129,33 @@ class SiteOriginValidator(OriginValidator):
     def __init__(self, application: App) -> None:
         super().__init__(application, _SettingsPatterns(_site_patterns))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
         """Refuse the handshake or pass the connection on, its scope untouched."""
         if scope.get("type") != "websocket" or not channels_settings().check_origin:
-            return await self.application(scope, receive, send)
+            return self.application(scope, receive, send)
         reason = self._refusal(scope)
         if reason is None:
-            return await self.application(scope, receive, send)
+            return self.application(scope, receive, send)
         _log_refusal(scope, reason)
-        return await deny(receive, send, code=1008)
+        return deny(receive, send, code=1008)
 
     def _refusal(self, scope: Scope) -> str | None:
         """Return why the handshake is refused, or ``None`` if it is not."""
-        headers = _header(scope, b"origin")
+        headers, hosts = _header(scope, b"origin"), _header(scope, b"host")
+        if _is_own_host(headers, hosts):
+            return None
         origin = _read_origin(headers)
         if origin is None or headers == _accepted.get():
             return None
         if origin is UNREADABLE:
             return f"{_shown(headers)} is not one origin such as 'https://example.com'"
-        hosts = _header(scope, b"host")
-        if self._is_own_host(origin, hosts) or self.validate_origin(origin):
+        if self.validate_origin(origin):
             return None
         return (
             f"{_shown(headers)} is neither the host of the request ({_shown(hosts)}) nor allowed. "
             "To allow it, add its host to ALLOWED_HOSTS or the whole of it to "
             "CSRF_TRUSTED_ORIGINS; CHANNELS = {'CHECK_ORIGIN': False} turns this check off"
-        )
-
-    def _is_own_host(self, origin: ParseResult, hosts: frozenset[bytes]) -> bool:
-        if len(hosts) != 1 or not origin.hostname:
-            return False
-        host = _parse("//" + b"".join(hosts).decode("latin-1"))
-        # Proxies often leave the port out of Host.
-        return host.hostname == origin.hostname and (
-            host.port is None or host.port == self.get_origin_port(origin)
         )
 
 
@@ -215,7 +212,29 @@ def _site_patterns() -> list[str]:
 
 def _header(scope: Scope, name: bytes) -> frozenset[bytes]:
     """Return the differing values of one header."""
-    return frozenset(value for key, value in scope.get("headers", ()) if key == name)
+    return frozenset([value for key, value in scope.get("headers", ()) if key == name])
+
+
+def _is_own_host(origins: frozenset[bytes], hosts: frozenset[bytes]) -> bool:
+    """Return whether the page is of the host that the request went to."""
+    if len(origins) != 1 or len(hosts) != 1:
+        return False
+    (origin,), (host,) = origins, hosts
+    # Clients choose what is kept.
+    return len(origin) + len(host) <= LONGEST_KEPT and _is_of_host(origin, host)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_of_host(origin: bytes, host: bytes) -> bool:
+    page, own = (_parse(text.decode("latin-1")) for text in (origin, b"//" + host))
+    # Proxies often leave the port out of Host.
+    return bool(page.hostname) and (
+        own.hostname == page.hostname and (own.port is None or own.port == _port(page))
+    )
+
+
+def _port(origin: ParseResult) -> int | None:
+    return DEFAULT_PORTS.get(origin.scheme) if origin.port is None else origin.port
 
 
 def _read_origin(headers: frozenset[bytes]) -> ParseResult | None:

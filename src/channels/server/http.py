@@ -87,8 +87,10 @@ class HttpProtocol(_UvicornProtocol):
         protocol: Any = self.ws_protocol_class
         protocol = protocol(self.config, self.server_state, self.app_state)
         protocol.connection_made(self.transport)
-        protocol.open(asked)
+        protocol.open(asked, (self.server, self.client))
         self.transport.set_protocol(protocol)
+        # Httptools' parser and this hold each other: the collector would have to find them.
+        vars(self).pop("parser", None)
 
     def handle_websocket_upgrade(self, *arguments: Any) -> None:
         """Hand the connection to the WebSocket protocol, which has deadlines of its own."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import sys
+from collections.abc import Awaitable
 from typing import Any
 
-from channels.middleware import BaseMiddleware, deny
+import asgiref.sync
+import pytest
+
+from channels.middleware import BaseMiddleware, deny, hands_over
 from channels.routing import URLRouter
 from channels.typing import Receive, Scope, Send
 
@@ -91,3 +98,56 @@ async def test_denying_says_code_and_reason_where_given() -> None:
 
 async def test_a_client_that_has_left_already_is_sent_nothing() -> None:
     assert await denial("websocket.disconnect") == []
+
+
+# Handing over
+
+
+class Passing:
+    """Hands over to ``inner``, unless the scope has an error."""
+
+    @hands_over
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[Any]:
+        """Pass it on."""
+        if "error" in scope:
+            raise scope["error"]
+        return inner(scope, receive, send)
+
+
+async def inner(scope: Scope, receive: Receive, send: Send) -> tuple[Any, ...]:
+    return scope, receive, send
+
+
+async def test_who_hands_over_passes_for_a_coroutine_function() -> None:
+    # Django, asgiref, uvicorn and hypercorn ask one or the other.
+    for asks in (inspect, asyncio, asgiref.sync):
+        assert asks.iscoroutinefunction(Passing().__call__)  # type: ignore[attr-defined]
+    assert Passing.__call__.__doc__ == "Pass it on."
+
+
+async def test_who_hands_over_passes_everything_on_also_by_name() -> None:
+    assert await Passing()({}, receive, send) == ({}, receive, send)
+    assert await Passing()(scope={}, receive=receive, send=send) == ({}, receive, send)
+
+
+async def test_nothing_is_left_of_who_has_handed_over() -> None:
+    outcome: Any = Passing()({}, receive, send)
+
+    # Before Python 3.12 a plain function cannot be marked.
+    left = inner if sys.version_info >= (3, 12) else Passing.__call__
+    assert outcome.cr_code is left.__code__
+    await outcome
+
+
+async def test_an_error_of_who_hands_over_is_raised_to_whoever_awaits() -> None:
+    # Daphne looks at the outcome alone.
+    outcome = Passing()({"error": LookupError("no route")}, receive, send)
+
+    with pytest.raises(LookupError, match="no route"):
+        await outcome
+
+
+def test_a_call_that_does_not_fit_is_refused_at_once() -> None:
+    # So uvicorn finds out whether it has an application or a factory of one.
+    with pytest.raises(TypeError, match="missing 3 required positional arguments"):
+        Passing()()  # type: ignore[call-arg]
