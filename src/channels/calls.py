@@ -16,9 +16,10 @@ import contextvars
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from channels.lanes import Lane
+from channels.per_loop import PerLoop
 from channels.typing import Event
 
 MOST_ON_THE_WAY: Final = 65536
@@ -29,12 +30,12 @@ Handle = Callable[["Call"], None]
 
 
 class Carrier:
-    """Takes calls from threads to one event loop, in order, all that have gathered at a time."""
+    """Takes calls from threads to the running loop, in order, all that have gathered at a time."""
 
     __slots__ = ("_context", "_is_due", "_loop", "_waiting")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
+        self._loop = ref(asyncio.get_running_loop())
         # Nobody's: what is called is of several connections.
         self._context = contextvars.Context()
         self._waiting: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -46,11 +47,14 @@ class Carrier:
         Raises:
             RuntimeError: The event loop has ended.
         """
+        loop = self._loop()
+        if loop is None:
+            raise RuntimeError("the event loop has ended")
         self._waiting.append((function, arguments))
         # Whoever is late to see that it is due finds it done: it is taken back before the look.
         if not self._is_due:
             self._is_due = True
-            self._loop.call_soon_threadsafe(self._deliver, context=self._context)
+            loop.call_soon_threadsafe(self._deliver, context=self._context)
 
     def _deliver(self) -> None:
         self._is_due = False
@@ -60,20 +64,12 @@ class Carrier:
                 function(*arguments)
             except Exception as error:
                 # One connection must not keep the others from what is theirs.
-                self._loop.call_exception_handler(
+                asyncio.get_running_loop().call_exception_handler(
                     {"message": f"{function!r} failed", "exception": error}
                 )
 
 
-_carriers: WeakKeyDictionary[asyncio.AbstractEventLoop, Carrier] = WeakKeyDictionary()
-
-
-def carrier_to(loop: asyncio.AbstractEventLoop) -> Carrier:
-    """Return the one carrier to ``loop``, which runs."""
-    carrier = _carriers.get(loop)
-    if carrier is None:
-        carrier = _carriers[loop] = Carrier(loop)
-    return carrier
+get_carrier: Final = PerLoop(Carrier)
 
 
 class Threaded:
@@ -96,7 +92,7 @@ class Threaded:
         self._handle = handle
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self.call: Call | None = None
-        self.carrier: Carrier = carrier_to(self.loop)
+        self.carrier: Carrier = get_carrier()
 
     def begin(
         self, event: Event, context: contextvars.Context, ended: Callable[[Call], None]

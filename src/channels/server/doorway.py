@@ -12,7 +12,8 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Final
-from weakref import WeakKeyDictionary
+
+from channels.per_loop import PerLoop
 
 AT_ONCE: Final = 8
 """Handshakes that begin in one turn."""
@@ -44,12 +45,4 @@ class Doorway:
             asyncio.get_running_loop().call_soon(self._next_turn)
 
 
-_doorways: WeakKeyDictionary[asyncio.AbstractEventLoop, Doorway] = WeakKeyDictionary()
-
-
-def doorway_of(loop: asyncio.AbstractEventLoop) -> Doorway:
-    """Return the doorway of the running ``loop``."""
-    doorway = _doorways.get(loop)
-    if doorway is None:
-        doorway = _doorways[loop] = Doorway()
-    return doorway
+get_doorway: Final = PerLoop(Doorway)

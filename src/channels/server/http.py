@@ -6,14 +6,13 @@ begins as such a request.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from channels import telemetry
 from channels.server import handshake
 from channels.server.limits import limits_of
 from channels.server.protocol import WebSocketProtocol
-from channels.server.wheel import wheel_of
+from channels.server.wheel import get_wheel
 
 if TYPE_CHECKING:
     # Both do the same; the other one's library has no types.
@@ -45,7 +44,7 @@ class HttpProtocol(_UvicornProtocol):
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request, unless there are too many connections already."""
         super().connection_made(transport)
-        self._wheel = wheel_of(asyncio.get_running_loop())
+        self._wheel = get_wheel()
         if len(self.connections) > limits_of(self.config).max_connections:
             self._refuse(503, "too many connections", limit="max_connections")
         else:

@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from channels import telemetry
 from channels.exceptions import PeerGoneError
 from channels.server import handshake
-from channels.server.doorway import doorway_of
+from channels.server.doorway import get_doorway
 from channels.server.framing import FrameReader
 from channels.server.limits import Limits, limits_of
 from channels.server.outgoing import ASKING, DENYING, NEW, OPEN, Outgoing
@@ -105,7 +105,7 @@ class Opening(Outgoing):
             limits.max_frame_bytes, limits.max_message_bytes, has_deflate=bool(asked.window_bits)
         )
         self._event = {"type": "websocket.connect"}
-        doorway_of(asyncio.get_running_loop()).enter(self._begin)
+        get_doorway().enter(self._begin)
 
     def _begin(self) -> None:
         """Ask the application, if the client still waits."""

@@ -21,7 +21,7 @@ from channels._core.outbox import Outbox, SlowConsumer
 from channels.exceptions import PeerGoneError
 from channels.server.framing import PONG, broadcast_frame, encode
 from channels.server.limits import Limits
-from channels.server.writing import writing_of
+from channels.server.writing import get_writing
 
 NEW: Final = "new"
 ASKING: Final = "asking"
@@ -81,7 +81,7 @@ class Outgoing(asyncio.Protocol):
         """Write to ``transport`` from now on."""
         # What asyncio and uvloop make for a stream is more than a BaseTransport.
         self._transport = cast("asyncio.Transport", transport)
-        self._writing = writing_of(asyncio.get_running_loop())
+        self._writing = get_writing()
         endpoint = transport.get_extra_info("socket")
         if endpoint is not None and transport.get_extra_info("sslcontext") is None:
             self._fd = endpoint.fileno()

@@ -45,7 +45,7 @@ from channels.server.framing import (
 from channels.server.limits import TokenBucket
 from channels.server.opening import BODY, Opening, logger
 from channels.server.outgoing import ASKING, CLOSING, DENYING, ENDED, LOST, NEW, OPEN
-from channels.server.wheel import wheel_of
+from channels.server.wheel import get_wheel
 from channels.typing import Event, Scope
 
 CLOSE_TIMEOUT: Final = 10.0
@@ -106,7 +106,7 @@ class WebSocketProtocol(Opening):
         """Take over a connection whose first request asks for a WebSocket."""
         super().connection_made(transport)
         self._server.connections.add(cast("Any", self))
-        self._wheel = wheel_of(asyncio.get_running_loop())
+        self._wheel = get_wheel()
         self._wheel.set(self, self._limits.handshake_timeout)
 
     def data_received(self, data: bytes) -> None:

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import math
 from typing import Final, Protocol
-from weakref import WeakKeyDictionary
+
+from channels.per_loop import PerLoop
 
 TICK: Final = 0.25
 """Seconds between two turns: deadlines are met this much later at most."""
@@ -85,12 +86,4 @@ class Wheel:
                 logger.exception("%r failed at its deadline", timed)
 
 
-_wheels: WeakKeyDictionary[asyncio.AbstractEventLoop, Wheel] = WeakKeyDictionary()
-
-
-def wheel_of(loop: asyncio.AbstractEventLoop) -> Wheel:
-    """Return the one wheel of ``loop``."""
-    wheel = _wheels.get(loop)
-    if wheel is None:
-        wheel = _wheels[loop] = Wheel()
-    return wheel
+get_wheel: Final = PerLoop(Wheel)

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import Final, Protocol
-from weakref import WeakKeyDictionary
+
+from channels.per_loop import PerLoop
 
 AT_ONCE: Final = 64
 """Sockets that are written to together: more would hold the event loop, and outgrow the caches."""
-
 
 logger: logging.Logger = logging.getLogger("channels.server")
 
@@ -30,15 +30,14 @@ class Written(Protocol):
 class Writing:
     """The sockets of one event loop that have something to write."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._waiting: list[Written] = []
 
     def add(self, socket: Written) -> None:
         """Let ``socket`` write soon."""
         waiting = self._waiting
         if not waiting:
-            self._loop.call_soon(self._write)
+            asyncio.get_running_loop().call_soon(self._write)
         waiting.append(socket)
         if len(waiting) >= AT_ONCE:
             self._write()
@@ -53,12 +52,4 @@ class Writing:
                 logger.exception("%r could not write", socket)
 
 
-_of_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, Writing] = WeakKeyDictionary()
-
-
-def writing_of(loop: asyncio.AbstractEventLoop) -> Writing:
-    """Return the one of ``loop``."""
-    writing = _of_loops.get(loop)
-    if writing is None:
-        writing = _of_loops[loop] = Writing(loop)
-    return writing
+get_writing: Final = PerLoop(Writing)

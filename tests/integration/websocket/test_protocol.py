@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from channels.exceptions import ChannelFull, InvalidFrameError, NoRouteError
 from channels.server import doorway as doorway_module
-from channels.server.doorway import doorway_of
+from channels.server.doorway import get_doorway
 from tests.integration.websocket.conftest import REQUEST, Serve, eventually
 from tests.unit.channels.server.frames import client_frame, deflated
 
@@ -662,7 +662,7 @@ async def test_who_leaves_while_standing_in_line_is_never_asked_for(
             peer.writer.transport.abort()
             await eventually(lambda: not site.state.connections)
         assert waiting._task is None
-        doorway = doorway_of(asyncio.get_running_loop())
+        doorway = get_doorway()
         for _ in range(3):
             doorway.enter(lambda: None)
             await asyncio.sleep(0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
-from channels.calls import Carrier, Threaded, carrier_to
+from channels.calls import Carrier, Threaded
 from channels.consumer import SyncConsumer
 from channels.lanes import MOST_JOBS, enter_lane
 
@@ -18,8 +18,7 @@ color: contextvars.ContextVar[str] = contextvars.ContextVar("color", default="no
 
 
 async def test_a_carrier_brings_all_calls_in_order_in_one_turn() -> None:
-    loop = asyncio.get_running_loop()
-    carrier = carrier_to(loop)
+    carrier = Carrier()
     seen: list[Any] = []
 
     def post() -> None:
@@ -32,14 +31,13 @@ async def test_a_carrier_brings_all_calls_in_order_in_one_turn() -> None:
     await asyncio.sleep(0)
 
     assert seen == list(range(100))
-    assert carrier_to(loop) is carrier
 
 
 async def test_a_call_that_fails_keeps_no_other_from_the_loop() -> None:
     loop = asyncio.get_running_loop()
     failures: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: failures.append(context))
-    carrier, seen = Carrier(loop), []
+    carrier, seen = Carrier(), []
 
     carrier.post([].pop)
     carrier.post(seen.append, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 
-from channels.server.doorway import AT_ONCE, Doorway, doorway_of
+from channels.server.doorway import AT_ONCE, Doorway
 
 
 async def test_a_few_begin_at_once_and_the_others_in_the_next_turns() -> None:
@@ -40,4 +40,3 @@ async def test_when_nobody_comes_it_costs_no_turn() -> None:
     doorway.enter(functools.partial(begun.append, 2))
 
     assert begun == [1, 2]
-    assert doorway_of(asyncio.get_running_loop()) is doorway_of(asyncio.get_running_loop())

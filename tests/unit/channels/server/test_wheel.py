@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import weakref
 
 import pytest
 
 from channels.server import wheel as wheel_module
-from channels.server.wheel import SLOTS, Wheel, wheel_of
+from channels.server.wheel import SLOTS, Wheel, get_wheel
 
 
 class Waiting:
@@ -102,21 +100,8 @@ async def test_deadlines_come_by_the_event_loop(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(wheel_module, "TICK", 0.001)
     waiting = Waiting()
 
-    wheel_of(asyncio.get_running_loop()).set(waiting, 0.003)
+    get_wheel().set(waiting, 0.003)
     while not waiting.calls:  # noqa: ASYNC110 - it is the clock that is waited for
         await asyncio.sleep(0.001)
 
     assert waiting.calls == 1
-
-
-def test_each_loop_has_one_wheel_and_it_ends_with_its_loop() -> None:
-    loop = asyncio.new_event_loop()
-    wheel = wheel_of(loop)
-    assert wheel_of(loop) is wheel
-    loop.close()
-    seen = weakref.ref(loop)
-
-    del loop
-    gc.collect()
-
-    assert seen() is None

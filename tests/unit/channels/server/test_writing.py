@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from channels.server.writing import AT_ONCE, Writing, writing_of
+from channels.server.writing import AT_ONCE, Writing
 
 
 class Socket:
@@ -19,7 +19,7 @@ class Socket:
 
 
 async def test_all_are_written_to_in_the_next_turn() -> None:
-    writing, written = Writing(asyncio.get_running_loop()), []
+    writing, written = Writing(), []
     for number in range(3):
         writing.add(Socket(functools.partial(written.append, number)))
 
@@ -29,7 +29,7 @@ async def test_all_are_written_to_in_the_next_turn() -> None:
 
 
 async def test_many_are_not_kept_waiting_for_each_other() -> None:
-    writing, written = Writing(asyncio.get_running_loop()), []
+    writing, written = Writing(), []
     for number in range(AT_ONCE + 1):
         writing.add(Socket(functools.partial(written.append, number)))
 
@@ -45,7 +45,7 @@ async def test_many_are_not_kept_waiting_for_each_other() -> None:
 async def test_one_that_fails_keeps_no_other_from_its_frames(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    writing, written = Writing(asyncio.get_running_loop()), []
+    writing, written = Writing(), []
 
     def fail() -> None:
         raise LookupError("deliberate")
@@ -57,9 +57,3 @@ async def test_one_that_fails_keeps_no_other_from_its_frames(
     assert written == [1]
     assert "could not write" in caplog.text
     assert "deliberate" in caplog.text
-
-
-async def test_a_loop_has_one() -> None:
-    loop = asyncio.get_running_loop()
-
-    assert writing_of(loop) is writing_of(loop)
