@@ -31,8 +31,6 @@ from channels.typing import Event, Scope
 START: Final = "websocket.http.response.start"
 BODY: Final = "websocket.http.response.body"
 
-Ends = tuple[tuple[str, int | None] | None, tuple[str, int] | None]
-
 logger: logging.Logger = logging.getLogger("uvicorn.error")
 
 
@@ -43,7 +41,6 @@ class Opening(Outgoing):
         "_app_state",
         "_config",
         "_denial",
-        "_ends",
         "_event",
         "_handshake",
         "_reader",
@@ -65,7 +62,6 @@ class Opening(Outgoing):
         self._task: asyncio.Task[None] | None = None
         # These exist until the request is answered.
         self._scope: Scope = {}
-        self._ends: Ends | None = None
         self._handshake: handshake.Handshake | None = None
         self._denial: tuple[int, Iterable[Any]] | None = None
 
@@ -78,14 +74,8 @@ class Opening(Outgoing):
         """Read the request, whose whole head uvicorn hands over."""
         self.open(handshake.read_request(head, offers_deflate=self._limits.has_deflate))
 
-    def open(self, asked: handshake.Handshake | None, ends: Ends | None = None) -> None:
-        """Ask the application, or refuse what cannot be a WebSocket.
-
-        Args:
-            asked: The request, or ``None`` where it cannot be read.
-            ends: The server's and the client's address, where they are known already.
-        """
-        self._ends = ends
+    def open(self, asked: handshake.Handshake | None) -> None:
+        """Ask the application, or refuse what cannot be a WebSocket."""
         if asked is None:
             self._refuse(400, "the request cannot be read")
         elif asked.refusal is not None:
@@ -123,14 +113,13 @@ class Opening(Outgoing):
 
     def _make_scope(self, asked: handshake.Handshake) -> Scope:
         transport = self._transport
-        server, client = self._ends or (get_local_addr(transport), get_remote_addr(transport))
         scope: Scope = {
             "type": "websocket",
             "asgi": {"version": self._config.asgi_version, "spec_version": "2.5"},
             "http_version": "1.1",
             "scheme": "wss" if is_ssl(transport) else "ws",
-            "server": server,
-            "client": client,
+            "server": get_local_addr(transport),
+            "client": get_remote_addr(transport),
             "state": self._app_state.copy(),
             "extensions": {"websocket.http.response": {}, EXTENSION: {"socket": self}},
         }
@@ -172,7 +161,7 @@ class Opening(Outgoing):
         )
         self._log_answer("[accepted]")
         self._transmit(response)
-        self._handshake, self._ends, self._scope = None, None, {}
+        self._handshake, self._scope = None, {}
         self._state = OPEN
         self._opened()
 

@@ -54,6 +54,13 @@ class Wheel:
         self._slots[timed.slot][timed] = (turns - 1) // SLOTS
         self._held += 1
 
+    def move(self, timed: Timed, other: Timed) -> None:
+        """Let ``other``, which has no deadline, have that of ``timed``. O(1)."""
+        if timed.slot >= 0:
+            slot = self._slots[timed.slot]
+            slot[other] = slot.pop(timed)
+            other.slot, timed.slot = timed.slot, -1
+
     def forget(self, timed: Timed) -> None:
         """Take ``timed`` out. Idempotent. O(1)."""
         if timed.slot >= 0:

@@ -105,3 +105,16 @@ async def test_deadlines_come_by_the_event_loop(monkeypatch: pytest.MonkeyPatch)
         await asyncio.sleep(0.001)
 
     assert waiting.calls == 1
+
+
+async def test_a_deadline_may_move_to_another(wheel: Wheel) -> None:
+    first, second = Waiting(), Waiting()
+    wheel.set(first, 2)
+    turn(wheel)
+
+    wheel.move(first, second)
+    wheel.move(first, Waiting())  # it has none any more
+    turn(wheel)
+
+    assert (first.calls, second.calls) == (0, 1)
+    assert first.slot == second.slot == -1
