@@ -48,6 +48,8 @@ from channels.server.outgoing import ASKING, CLOSING, DENYING, ENDED, LOST, NEW,
 from channels.server.wheel import get_wheel
 from channels.typing import Event, Scope
 
+MOST_UNREAD: Final = 4096
+"""Bytes behind a message that the application has not taken, from which on reading pauses."""
 CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a peer has to answer our close, or to take what we have written before the end."""
 LINGER: Final = 2.0
@@ -118,7 +120,7 @@ class WebSocketProtocol(Opening):
             self._reader.feed(data)
             if self._state is CLOSING or (self._state is OPEN and self._event is None):
                 self._read_on()
-            else:
+            elif self._reader.pending() >= MOST_UNREAD:
                 self._pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
