@@ -115,8 +115,8 @@ class Threaded:
         call = self.begin(event, contextvars.copy_context(), lambda _: _wake(ended))
         try:
             await ended
-        except asyncio.CancelledError:
-            await call.give_up()
+        except asyncio.CancelledError as error:
+            await call.finish(error)
             return
         call.take_over_context()
         if call.error is not None:
@@ -127,6 +127,7 @@ class Call:
     """One handler on its way, in its thread, or done.
 
     Attributes:
+        driver: ``None``: a thread runs it (``stepping.Waiting``).
         threaded: Where it belongs.
         event: What it handles.
         context: What it runs in.
@@ -150,6 +151,7 @@ class Call:
         "threaded",
         "written",
     )
+    driver: None = None
 
     def __init__(
         self,
@@ -190,12 +192,12 @@ class Call:
             if variable.get(_NOT_SET) is not value:
                 variable.set(value)
 
-    async def give_up(self) -> None:
+    async def finish(self, thrown: BaseException) -> None:
         """Cancel what the handler awaits; where it then ends by itself, as if it had not.
 
         Raises:
-            CancelledError: It is left to its thread, or never begun.
-            BaseException: What the handler raised.
+            BaseException: ``thrown``, where it is left to its thread or never begun; or what the
+                handler raised.
         """
         if self.tasks:
             inner = self.tasks[0]
@@ -211,7 +213,7 @@ class Call:
         self._is_dropped = True
         if self.threaded.call is self:
             self.threaded.call = None
-        raise asyncio.CancelledError
+        raise thrown
 
     def _end(self) -> None:
         self.is_done = True

@@ -41,7 +41,7 @@ from channels.stepping import (
     FRAME,
     IS_POSSIBLE,
     MESSAGE,
-    Begun,
+    Waiting,
     begin,
     context_of,
     may_begin_frame,
@@ -96,7 +96,7 @@ class Connection(Sending):
         self._dispatch: Callable[[Event], Awaitable[Any]]
         # What a handler that was begun while the task is parked and is not done handles; or what
         # it raised.
-        self._begun: tuple[Event, Begun | Call] | None = None
+        self._begun: tuple[Event, Waiting] | None = None
         self._failure: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         # An ASGI application always runs in a task.
@@ -242,7 +242,7 @@ class Connection(Sending):
             raise self._failure
         if begun is not None and cancellation is not None:  # from Python 3.12 on
             event, rest = begun
-            ends = rest.give_up() if isinstance(rest, Call) else rest.finish(cancellation)
+            ends = rest.finish(cancellation)
             await self._handle(event, lambda _: ends)
 
     def _open_inbox(self) -> None:
@@ -303,7 +303,7 @@ class Connection(Sending):
         elif not self._is_idle:
             self._open_inbox()
 
-    def _begin_handler(self, event: Event, level: int) -> Begun | Call | None:  # Python 3.12
+    def _begin_handler(self, event: Event, level: int) -> Waiting | None:  # Python 3.12
         if event.get("type") in self._passed:
             outcome: Awaitable[Any] = self._pass_on(event)
         else:
@@ -314,7 +314,7 @@ class Connection(Sending):
             outcome = self._dispatch(own)
         return begin(outcome if type(outcome) is CoroutineType else _awaiting(outcome), self, level)
 
-    def _put_aside(self, event: Event, begun: Begun | Call) -> None:  # from Python 3.12 on
+    def _put_aside(self, event: Event, begun: Waiting) -> None:  # from Python 3.12 on
         self._be_busy()
         self._begun = event, begun
         if self._client_left and self._timer is None:
@@ -325,7 +325,7 @@ class Connection(Sending):
             self.context.run(call.take_over_context)
         self.begun_ended(call)
 
-    def begun_ended(self, begun: Begun | Call) -> None:  # from Python 3.12 on
+    def begun_ended(self, begun: Waiting) -> None:  # from Python 3.12 on
         """Go on with what there is to do, or be idle again."""
         if not self._is_begun(begun):
             return
@@ -336,7 +336,7 @@ class Connection(Sending):
         self._has_handled()
         self._begin_handlers(None, FRAME)
 
-    def _is_begun(self, begun: Begun | Call) -> bool:  # from Python 3.12 on
+    def _is_begun(self, begun: Waiting) -> bool:  # from Python 3.12 on
         # The task may have taken it over.
         return self._begun is not None and self._begun[1] is begun
 
@@ -411,8 +411,8 @@ class Connection(Sending):
             self._timer = None
 
     def _evict(self) -> None:
-        begun = getattr(self._begun[1], "driver", None) if self._begun is not None else None
-        where = where_it_waits(self.task, getattr(self._consumer, "_thread_id", None), begun)
+        driver = self._begun[1].driver if self._begun is not None else None
+        where = where_it_waits(self.task, getattr(self._consumer, "_thread_id", None), driver)
         name = name_that_thing(self._consumer)
         self._evictions += 1
         self.task.cancel()

@@ -16,7 +16,7 @@ import asyncio
 import contextvars
 import threading
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, Final, Protocol
 
 Driver = Generator[Any, Any, Any]
@@ -90,6 +90,26 @@ class Owner(Protocol):
 
     def begun_ended(self, begun: Begun) -> None:
         """Take note that a coroutine that had to wait is done; called in the event loop."""
+        ...
+
+
+class Waiting(Protocol):
+    """A handler that has begun and waits, in the event loop or in a thread.
+
+    Attributes:
+        driver: Awaits it, in the event loop.
+        error: What it has raised.
+    """
+
+    error: BaseException | None
+
+    @property
+    def driver(self) -> Driver | None:
+        """See above."""
+        ...
+
+    def finish(self, thrown: BaseException) -> Awaitable[None]:
+        """Run the rest in the task, cancelled; raise ``thrown`` where it does not end so."""
         ...
 
 
