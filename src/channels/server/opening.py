@@ -183,6 +183,8 @@ class Opening(Outgoing):
         self._end(handshake.refuse(status, reason))
 
     def _log_answer(self, answer: str) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return
         logger.info(
             '%s - "WebSocket %s" %s',
             get_client_addr(self._scope),  # type: ignore[arg-type] # a scope is a dict here
