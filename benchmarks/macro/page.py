@@ -19,6 +19,7 @@ import matplotlib as mpl
 
 mpl.use("svg")
 import matplotlib.pyplot as plt
+from turns import ratio, rival_of
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs" / "benchmarks"
 ABOUT: Final = ("title", "python", "loop")
@@ -29,13 +30,13 @@ def tables(results: list[dict[str, Any]]) -> str:
     parts = []
     for result in results:
         runs = {name: values for name, values in result.items() if name not in ABOUT}
-        medians = {name: statistics.median(values) for name, values in runs.items()}
         rows = ["| contestant | median | smallest to largest | of Channels |", "|---|---|---|---|"]
         for name, values in runs.items():
-            rival = _rival(name, medians)
-            ratio = f"{medians[name] / rival:.2f}" if rival else ""
+            rival = rival_of(name, runs)
+            times = f"{ratio(values, runs[rival]):.2f}" if rival else ""
             spread = f"{min(values):,.1f} to {max(values):,.1f}"
-            rows.append(f"| {_short(name)} | {medians[name]:,.1f} | {spread} | {ratio} |")
+            median = statistics.median(values)
+            rows.append(f"| {_short(name)} | {median:,.1f} | {spread} | {times} |")
         where = f"CPython {result['python']}, {result['loop']}"
         parts.append(f"## {result['title']}\n\n{where}\n\n" + "\n".join(rows))
     return "\n\n".join(parts) + "\n"
@@ -58,14 +59,6 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
     axes.grid(visible=True, which="both", alpha=0.2)
     axes.legend()
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-
-
-def _rival(name: str, medians: dict[str, float]) -> float | None:
-    layers = [layer for layer in ("core", "pubsub") if name.endswith(layer)]
-    for rival, median in medians.items():
-        if rival.startswith("Channels") and all(rival.endswith(layer) for layer in layers):
-            return median
-    return None
 
 
 def _short(name: str) -> str:

@@ -7,7 +7,7 @@ WORKLOADS are numbers: 1 fan-out with a handler, 2 broadcast, 3 echo, 4 opening,
 6 two processes over Redis, 7 sending from outside, 8 latency; by default all. Servers, and Redis,
 have one core, and the clients another. The contestants of a workload take turns, ``repeats`` times;
 printed are medians, and how many times better than Django Channels on the same Python and event
-loop.
+loop: the median of the ratios of each turn.
 
 Timed: from a sender's frame to the last byte at the last client (1, 2, 6), answers (3), the
 server's own CPU time (4: the clients would be the limit). Not timed: start-up, handshakes, a
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import contestants
+from turns import ratio, rival_of
 from workloads import Field, Workload, allow_many_sockets
 
 
@@ -40,21 +41,15 @@ def measure(workload: Workload, repeats: int) -> dict[str, list[float]]:
 def report(workload: Workload, seen: dict[str, list[float]]) -> None:
     """Print medians, their spread, and the ratio to Channels."""
     print(f"\n{workload.title}")
-    medians = {name: statistics.median(values) for name, values in seen.items()}
     for name, values in seen.items():
-        rivals = [each for each in medians if each.startswith("Channels") and _same(each, name)]
-        ratio = ""
-        if rivals and name not in rivals:
-            better = medians[name] / medians[rivals[0]]
-            ratio = f"{1 / better if workload.is_time else better:8.1f} x"
+        rival = rival_of(name, seen)
+        times = ""
+        if rival is not None and not name.startswith("Channels"):
+            both = values, seen[rival]
+            times = f"{ratio(*reversed(both) if workload.is_time else both):8.1f} x"
         spread = f"{min(values):,.1f} to {max(values):,.1f}"
-        print(f"  {name:48} {medians[name]:12,.1f} {ratio:>10}   ({spread})", flush=True)
-
-
-def _same(rival: str, name: str) -> bool:
-    """Return whether both use the same layer."""
-    layers = [layer for layer in ("core", "pubsub") if name.endswith(layer)]
-    return all(rival.endswith(layer) for layer in layers)
+        median = statistics.median(values)
+        print(f"  {name:48} {median:12,.1f} {times:>10}   ({spread})", flush=True)
 
 
 def main() -> None:
