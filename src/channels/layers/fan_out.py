@@ -2,9 +2,9 @@
 
 A fan-out begins at once and mostly ends at once; what a message's handler sends that has itself
 been begun (``stepping``) goes out in the next turn of the loop. One that takes longer than
-``SLICE`` goes on in the next turns, of each of which all that go on share one slice. What is sent
-to the same group meanwhile stands in line behind it, so every member gets the messages of a group
-in the same order.
+``SLICE`` goes on in every other turn, of each of which all that go on share one slice; so a timer
+waits for one slice and not for two. What is sent to the same group meanwhile stands in line behind
+it, so every member gets the messages of a group in the same order.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ LOOK: Final = 16
 Put = Callable[["FanOut", str], bool]
 """Delivers to a member that has no inbox on this loop; ``False`` if it is full."""
 Ended = Callable[["FanOut"], object]
+Loop = asyncio.AbstractEventLoop
 
 
 class FanOut:
@@ -140,9 +141,9 @@ class FanOuts:
     def __init__(self, put: Put) -> None:
         self._put = put
         # Each loop has lines of its own, and only it looks at them.
-        self._lines: dict[tuple[asyncio.AbstractEventLoop, str], list[FanOut]] = {}
+        self._lines: dict[tuple[Loop, str], list[FanOut]] = {}
         # The groups whose fan-outs go on, in the order of their turns, by loop.
-        self._going_on: dict[asyncio.AbstractEventLoop, deque[str]] = {}
+        self._going_on: dict[Loop, deque[str]] = {}
 
     def start(self, fan: FanOut) -> asyncio.Future[Any] | None:
         """Begin, or stand in line; return what is done at the end, if that has not come yet.
@@ -160,7 +161,7 @@ class FanOuts:
         if not may_begin():
             # Within a message's handler that has been begun, the members' cannot begin.
             fan.done = fan._loop.create_future()
-            self._go_on_later(fan)
+            self._go_on_later(fan, self._go_on)
             return fan.done
         try:
             fan.advance(self._put, time.monotonic() + SLICE)
@@ -173,20 +174,24 @@ class FanOuts:
             else:
                 fan.done = fan._loop.create_future()
             if line:
-                self._go_on_later(fan)
+                self._go_on_later(fan, self._give_way)
             else:
                 del self._lines[key]
         return fan.done
 
-    def _go_on_later(self, fan: FanOut) -> None:
+    def _go_on_later(self, fan: FanOut, step: Callable[[Loop], None]) -> None:
         loop = fan._loop
         waiting = self._going_on.get(loop)
         if waiting is None:
             waiting = self._going_on[loop] = deque()
-            loop.call_soon(self._go_on, loop)
+            loop.call_soon(step, loop)
         waiting.append(fan.group)
 
-    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _give_way(self, loop: Loop) -> None:
+        # What became due during a slice, and whoever it wakes, comes before the next one.
+        loop.call_soon(self._go_on, loop)
+
+    def _go_on(self, loop: Loop) -> None:
         waiting = self._going_on[loop]
         until = time.monotonic() + SLICE
         # Each has a turn at most, so that those behind a long one come before it does again.
@@ -196,11 +201,11 @@ class FanOuts:
             if time.monotonic() > until:
                 break
         if waiting:
-            loop.call_soon(self._go_on, loop)
+            loop.call_soon(self._give_way, loop)
         else:
             del self._going_on[loop]
 
-    def _advance(self, loop: asyncio.AbstractEventLoop, group: str, until: float) -> bool:
+    def _advance(self, loop: Loop, group: str, until: float) -> bool:
         """Let the first fan-out of a line go on; return whether there is more to do."""
         key = (loop, group)
         line = self._lines[key]

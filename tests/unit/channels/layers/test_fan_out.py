@@ -358,6 +358,23 @@ async def test_fan_outs_that_go_on_share_one_slice_of_a_turn(crowd: Crowd) -> No
 
 
 @pytest.mark.usefixtures("slices")
+async def test_what_a_slice_makes_due_and_whoever_that_wakes_come_before_the_next_slice(
+    crowd: Crowd,
+) -> None:
+    loop, seen = asyncio.get_running_loop(), []
+
+    def begin(message: object) -> bool:
+        # As a timer, that sets a future, that wakes a task.
+        loop.call_soon(loop.call_soon, lambda: seen.append(len(crowd.received())))
+        return True
+
+    crowd.inboxes[0].begin = begin
+    await crowd.layer.group_send("crowd", FLAT)
+
+    assert seen == [15]
+
+
+@pytest.mark.usefixtures("slices")
 async def test_a_member_that_goes_before_its_turn_is_counted(crowd: Crowd) -> None:
     before = telemetry.totals["MessageDropped.closed"]
     sending = asyncio.create_task(crowd.layer.group_send("crowd", FLAT))
