@@ -1,6 +1,7 @@
 """Sends to a group from sync code that no server runs; prints how many a second.
 
-Started by ``run.py`` with ``BENCHMARK_LAYER`` in the environment.
+Started by ``run.py`` with ``BENCHMARK_LAYER`` in the environment, the seconds, and which way:
+``async_to_sync``, or ``group_send_sync`` of Seaway.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ django.setup()
 # Django has to be set up first.
 from asgiref.sync import async_to_sync  # noqa: E402
 
-from channels.layers import get_channel_layer  # noqa: E402
+from channels import layers  # noqa: E402
 
 
 def main() -> None:
     """Send for so many seconds."""
-    send = async_to_sync(get_channel_layer().group_send)
+    if sys.argv[2] == "async_to_sync":
+        send = async_to_sync(layers.get_channel_layer().group_send)
+    else:
+        send = layers.group_send_sync
     message = {"type": "chat.message", "message": "x" * 80}
     send("room", message)
     sent, start = 0, time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -199,10 +200,10 @@ class Field:
         return Workload(f"6. two processes over Redis, room of {size}: deliveries/s", cases)
 
     def _outside(self) -> Workload:
-        def send(python: str, name: str) -> float:
+        def send(python: str, name: str, way: str) -> float:
             with redis_server() as port:
                 answer = subprocess.run(
-                    [python, str(HERE / "send_from_outside.py"), "2"],
+                    [python, str(HERE / "send_from_outside.py"), "2", way],
                     env=os.environ | {"BENCHMARK_LAYER": layer(name, port)},
                     cwd=HERE,
                     capture_output=True,
@@ -212,9 +213,13 @@ class Field:
                 return float(answer.stdout)
 
         cases = [
-            Case(f"{who}, {name}", lambda python=python, name=name: send(python, name))  # type: ignore[misc]
+            Case(f"{who}, {way}, {name}", functools.partial(send, python, name, way))
             for name in BACKENDS
-            for who, python in (("Seaway", self._ours), ("Channels", self._theirs))
+            for who, python, way in (
+                ("Seaway", self._ours, "group_send_sync"),
+                ("Seaway", self._ours, "async_to_sync"),
+                ("Channels", self._theirs, "async_to_sync"),
+            )
         ]
         return Workload("7. group_send from sync code outside a server: messages/s", cases)
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import uuid
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db import DEFAULT_DB_ALIAS
 
+from channels.background import run_after_commit
 from channels.history.broker import Retention
 from channels.history.position import Position
 from channels.topics.body import LONGEST_KEY, Body
 from channels.topics.calls import encode_data
 from channels.topics.engine import Engine
-from channels.topics.site import here, run
+from channels.topics.site import INSTEAD, here, run
 from channels.topics.topic import find
 
 
@@ -67,10 +67,9 @@ def publish(
             raise ValueError("with outbox=True it is published after the commit, not before")
         publication.put_in_outbox(using)
         return None
-    if after_commit and transaction.get_connection(using).in_atomic_block:
-        transaction.on_commit(functools.partial(run, publication), using=using)
-        return None
-    return run(publication)
+    return run_after_commit(
+        lambda: publication(here()), using=using if after_commit else None, instead=INSTEAD
+    )
 
 
 async def apublish(topic: str, data: Any, *, exclude: str = "", key: str = "") -> Position | None:

@@ -16,6 +16,7 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from channels import background
 from channels_redis._carrying import Carried
 
 
@@ -54,7 +55,7 @@ class Home(Generic[R]):
     @property
     def is_shared(self) -> bool:
         """Whether the loop is that of this package's thread."""
-        return self.loop is _thread.running
+        return background.owns(self.loop)
 
     def is_open(self) -> bool:
         """Return whether its loop can still run."""
@@ -121,7 +122,9 @@ class Homes(Generic[R]):
         home = self._home
         if home is not None and home.loop is loop:
             return await work(home.resident)
-        there = home.loop if home is not None and home.loop.is_running() else _thread.loop()
+        there = home.loop if home is not None and home.loop.is_running() else background.loop()
+        if there is loop:
+            return await work(self._resident())
         return await Carried(lambda: work(self._resident()), there).wait()
 
     async def close(self) -> None:
@@ -157,34 +160,10 @@ class Homes(Generic[R]):
         self._forked()
 
 
-class _Thread:
-    """The loop of senders that have no home, in a thread of its own, started when it is needed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def running(self) -> asyncio.AbstractEventLoop | None:
-        return self._loop
-
-    def loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="channels_redis", daemon=True
-                ).start()
-            return self._loop
-
-
 _all: weakref.WeakSet[Homes[Any]] = weakref.WeakSet()
-_thread = _Thread()
 
 
 def _after_fork() -> None:
-    global _thread  # the parent's thread does not run here
-    _thread = _Thread()
     for homes in tuple(_all):
         homes._forget()
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from django.core.exceptions import SynchronousOnlyOperation
-
+from channels import background
 from channels.layers import get_channel_layer
 from channels.topics.engine import Engine
 from channels.topics.revocation import check_users
 from channels.topics.upkeep import keep_up
 
 T = TypeVar("T")
+
+INSTEAD: Final = "await the method whose name begins with 'a'"
+"""What code on an event loop is told to do."""
 
 USER_CHECK_INTERVAL = 60.0
 """Seconds within which a user who was deactivated behind Django's back loses the topics."""
@@ -43,61 +44,26 @@ def open_engine() -> Engine | None:
 
 
 def run(work: Callable[[Engine], Awaitable[T]]) -> T:
-    """Do ``work`` from sync code and return its result.
-
-    It is done in a thread of this package that has an event loop and lives as long as the process;
-    the caller's thread needs none.
+    """Do ``work`` from sync code and return its result; the caller's thread needs no event loop.
 
     Raises:
         SynchronousOnlyOperation: The caller runs in an event loop, which this would block.
         Exception: What it raised.
     """
-    if asyncio._get_running_loop() is not None:
-        raise SynchronousOnlyOperation(
-            "this would block the event loop; await the method whose name begins with 'a' instead"
-        )
-    return run_blocking(work)
+    return background.run(lambda: work(here()), instead=INSTEAD)
 
 
 def run_blocking(work: Callable[[Engine], Awaitable[T]]) -> T:
     """Do ``work`` as ``run`` does, also where an event loop has to wait for it."""
-
-    async def there() -> T:
-        return await work(here())
-
-    return asyncio.run_coroutine_threadsafe(there(), _thread.loop()).result()
+    return background.run_blocking(lambda: work(here()))
 
 
 async def _keep_up(engine: Engine) -> None:
     await keep_up(engine, (USER_CHECK_INTERVAL, check_users))
 
 
-class _Thread:
-    """The event loop of callers that have none, started when it is needed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self._loop.run_forever, name="channels.topics", daemon=True
-                ).start()
-            return self._loop
-
-
 _engines: dict[asyncio.AbstractEventLoop, Engine] = {}
-_thread = _Thread()
-
-
-def _after_fork() -> None:
-    global _thread  # the parent's thread does not run here
-    _thread = _Thread()
-    _engines.clear()
-
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    # The event loops of the parent do not run there.
+    os.register_at_fork(after_in_child=_engines.clear)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 
+from channels.background import run_blocking
 from channels.testing.contract.base import LayerContract, new_name, tick
 
 
@@ -18,7 +19,15 @@ class ThreadContract(LayerContract):
     """Whoever sends, from wherever: the reader is woken on its own event loop."""
 
     @pytest.mark.parametrize("to", ["channel", "group"])
-    @pytest.mark.parametrize("way", [asyncio.run, lambda sent: async_to_sync(_awaiting)(sent)])
+    @pytest.mark.parametrize(
+        "way",
+        [
+            asyncio.run,
+            lambda sent: async_to_sync(_awaiting)(sent),
+            lambda sent: run_blocking(lambda: sent),
+        ],
+        ids=["asyncio.run", "async_to_sync", "background"],
+    )
     async def test_a_message_from_another_thread_wakes_the_reader(
         self, layer: Any, way: Callable[[Any], None], to: str
     ) -> None:
