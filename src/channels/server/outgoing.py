@@ -12,7 +12,7 @@ to the outbox, as the policy of the consumer's class has it.
 from __future__ import annotations
 
 import asyncio
-import os
+from os import write
 from typing import Final, cast
 
 from channels import telemetry
@@ -98,10 +98,18 @@ class Outgoing(asyncio.Protocol):
         frame = event.frames.get(self._window_bits)
         if frame is None:
             frame = broadcast_frame(event, self._window_bits)
-        if self._drained is None:
+        if self._drained is not None:
+            self._put_off(frame, event)
+        elif self._unsent or self._fd < 0:
             self._transmit(frame)
         else:
-            self._put_off(frame, event)
+            try:
+                sent = write(self._fd, frame)
+            except OSError as error:
+                self._not_written(frame, error)
+                return
+            if sent < len(frame):
+                self._written_in_part(frame, sent)
 
     def pause_writing(self) -> None:
         """Note that the transport is full."""
@@ -150,18 +158,25 @@ class Outgoing(asyncio.Protocol):
             self._transport.write(frame)
             return
         try:
-            sent = os.write(self._fd, frame)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            # The transport meets the same error, and ends the connection as it always does.
-            self._transport.write(frame)
+            sent = write(self._fd, frame)
+        except OSError as error:
+            self._not_written(frame, error)
             return
         if sent < len(frame):
-            self.pause_writing()
-            self._transport.write(frame[sent:])
-            # Uvloop writes at the end of this turn of the loop, and may then hold nothing.
-            asyncio.get_running_loop().call_soon(self._resume_if_empty)
+            self._written_in_part(frame, sent)
+
+    def _not_written(self, frame: bytes, error: OSError) -> None:
+        if isinstance(error, BlockingIOError):
+            self._written_in_part(frame, 0)
+        else:
+            # The transport meets the same error, and ends the connection as it always does.
+            self._transport.write(frame)
+
+    def _written_in_part(self, frame: bytes, sent: int) -> None:
+        self.pause_writing()
+        self._transport.write(frame[sent:])
+        # Uvloop writes at the end of this turn of the loop, and may then hold nothing.
+        asyncio.get_running_loop().call_soon(self._resume_if_empty)
 
     def _resume_if_empty(self) -> None:
         if self._drained is not None and not self._transport.get_write_buffer_size():

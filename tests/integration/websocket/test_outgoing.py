@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -253,7 +252,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(data)
         return os.write(fd, data)
 
-    monkeypatch.setattr("channels.server.outgoing.os", SimpleNamespace(write=write))
+    monkeypatch.setattr("channels.server.outgoing.write", write)
     return seen
 
 
