@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextvars import Token
+from contextvars import Context, Token, copy_context
 from typing import Final
 
 from asgiref.sync import AsyncToSync, SyncToAsync, ThreadSensitiveContext
@@ -105,9 +105,13 @@ class Lane:
 SHARED: Lane = Lane()
 """Stands for every thread that is no lane's: the parent's, or the process-wide one."""
 
+NOWHERE: Final = object()
+
 _here = threading.local()
 _lanes: list[Lane] = []
 _lock = threading.Lock()
+# The latest context in which no sync caller waited.
+_without_parent = Context()
 # Threads do not survive a fork.
 os.register_at_fork(after_in_child=_lanes.clear)
 
@@ -163,9 +167,23 @@ def set_parent_executor(executor: Executor | None) -> None:
 
 
 def _has_parent_thread() -> bool:
-    return (
-        parent_executor() is not None
-        or asyncio.get_running_loop() in AsyncToSync.loop_thread_executors
+    global _without_parent
+    if asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
+        return True
+    # The connections of a server begin in like contexts, and asgiref takes long to look into one.
+    context = copy_context()
+    if _are_alike(context, _without_parent):
+        return False
+    if parent_executor() is not None:
+        return True
+    _without_parent = context
+    return False
+
+
+def _are_alike(one: Context, other: Context) -> bool:
+    # By identity: what a value's own comparison does, or costs, is anybody's guess.
+    return len(one) == len(other) and all(
+        other.get(var, NOWHERE) is value for var, value in one.items()
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 T = TypeVar("T")
 
@@ -22,6 +22,8 @@ class PerLoop(Generic[T]):
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._made: WeakKeyDictionary[asyncio.AbstractEventLoop, T] = WeakKeyDictionary()
+        # Mostly there is one loop, which is found without the dictionary.
+        self._latest: tuple[Callable[[], object], T] | None = None
 
     def __call__(self) -> T:
         """Return that of the running event loop.
@@ -30,7 +32,12 @@ class PerLoop(Generic[T]):
             RuntimeError: No event loop runs in this thread.
         """
         loop = asyncio.get_running_loop()
+        # Looked at once, since other threads have other loops.
+        latest = self._latest
+        if latest is not None and latest[0]() is loop:
+            return latest[1]
         made = self._made.get(loop)
         if made is None:
             made = self._made[loop] = self._make()
+        self._latest = ref(loop), made
         return made

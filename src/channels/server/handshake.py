@@ -31,6 +31,8 @@ from channels.typing import Scope
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 # RFC 9110, 5.5: visible characters, spaces and tabs. Nothing that could end a line.
 VALUE: Final = re.compile(rb"[^\x00-\x08\x0a-\x1f\x7f]*\Z")
+# A tuple: to make the union of both for each header takes longer than all else about it.
+BYTES: Final = (bytes, bytearray)
 OURS: Final = frozenset(
     {
         b"connection",
@@ -204,13 +206,19 @@ def fill_scope(scope: Scope, asked: Handshake, root_path: str) -> Scope:
     return scope
 
 
-def accept_response(handshake: Handshake, subprotocol: str | None, *headers: Headers) -> bytes:
+def accept_response(
+    handshake: Handshake,
+    subprotocol: str | None,
+    defaults: Headers = (),
+    headers: Headers = (),
+) -> bytes:
     """Return the response that opens the socket.
 
     Args:
         handshake: The client's.
         subprotocol: Chosen by the application, or ``None``.
-        *headers: Of the server and of the application.
+        defaults: Headers of the server, the same for many responses.
+        headers: Those of the application.
 
     Raises:
         ValueError: A header or the subprotocol is none, or one that is the server's to set.
@@ -221,13 +229,23 @@ def accept_response(handshake: Handshake, subprotocol: str | None, *headers: Hea
         if not TOKEN.match(chosen):
             raise ValueError(f"subprotocol {subprotocol!r} is no token (RFC 6455, 4.2.2)")
         lines.append(b"Sec-WebSocket-Protocol: " + chosen + b"\r\n")
-    for group in headers:
-        for name, value in group:
-            line = header_line(name, value)
-            if bytes(name).lower() in OURS:
-                raise ValueError(f"header {name!r} of an accept is the server's to set")
-            lines.append(line)
-    return b"".join([*lines, b"\r\n"])
+    lines += (_default_lines(tuple(defaults)), _accept_lines(headers), b"\r\n")
+    return b"".join(lines)
+
+
+@functools.lru_cache(maxsize=4)
+def _default_lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    # The date among them changes once a second.
+    return _accept_lines(headers)
+
+
+def _accept_lines(headers: Headers) -> bytes:
+    lines = []
+    for name, value in headers:
+        lines.append(header_line(name, value))
+        if bytes(name).lower() in OURS:
+            raise ValueError(f"header {name!r} of an accept is the server's to set")
+    return b"".join(lines)
 
 
 def response_head(status: int, *headers: Headers, length: int | None) -> bytes:
@@ -273,9 +291,9 @@ def header_line(name: Any, value: Any) -> bytes:
     Raises:
         ValueError: Name or value are not bytes that a header can hold.
     """
-    if not isinstance(name, bytes | bytearray) or not TOKEN.match(name):
+    if not isinstance(name, BYTES) or not TOKEN.match(name):
         raise ValueError(f"header name {name!r}; expected bytes that are a token (RFC 9110, 5.1)")
-    if not isinstance(value, bytes | bytearray) or not VALUE.match(value):
+    if not isinstance(value, BYTES) or not VALUE.match(value):
         raise ValueError(
             f"value {value!r} of header {bytes(name)!r}; expected bytes without control characters"
         )

@@ -8,7 +8,7 @@ import threading
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.test import override_settings
 
-from channels.lanes import SHARED, current_lane, enter_lane
+from channels.lanes import SHARED, Lane, current_lane, enter_lane
 
 
 async def thread_of_connection(entered: asyncio.Event, leave: asyncio.Event) -> int:
@@ -96,3 +96,19 @@ async def test_a_thread_sensitive_context_that_is_set_already_is_kept() -> None:
 
 def test_a_thread_that_is_no_lane_counts_as_shared() -> None:
     assert current_lane() is SHARED
+
+
+async def test_a_sync_caller_on_the_same_event_loop_keeps_its_thread_whoever_came_before() -> None:
+    def call() -> tuple[Lane, int, int]:
+        return *async_to_sync(inside)(), threading.get_ident()
+
+    async def inside() -> tuple[Lane, int]:
+        with enter_lane() as lane:
+            return lane, await sync_to_async(threading.get_ident)()
+
+    before, _ = await inside()
+    lane, thread, caller = await sync_to_async(call)()
+    after, _ = await inside()
+
+    assert SHARED not in (before, after)
+    assert (lane, thread) == (SHARED, caller)
