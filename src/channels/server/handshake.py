@@ -209,16 +209,17 @@ def fill_scope(scope: Scope, asked: Handshake, root_path: str) -> Scope:
 def accept_response(
     handshake: Handshake,
     subprotocol: str | None,
-    defaults: Headers = (),
     headers: Headers = (),
+    *,
+    defaults: Headers = (),
 ) -> bytes:
     """Return the response that opens the socket.
 
     Args:
         handshake: The client's.
         subprotocol: Chosen by the application, or ``None``.
-        defaults: Headers of the server, the same for many responses.
         headers: Those of the application.
+        defaults: Those of the server, the same for many responses.
 
     Raises:
         ValueError: A header or the subprotocol is none, or one that is the server's to set.

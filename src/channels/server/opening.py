@@ -156,8 +156,8 @@ class Opening(Outgoing):
         response = handshake.accept_response(
             self._handshake,
             event.get("subprotocol"),
-            self._server.default_headers,
             event.get("headers") or (),
+            defaults=self._server.default_headers,
         )
         self._log_answer("[accepted]")
         self._transmit(response)
