@@ -36,12 +36,13 @@ class Peers:
         # Messages that did not come.
         self.missing = 0
 
-    def open(self, number: int, port: int | None = None) -> None:
-        """Open so many more, one after the other; at another server's port if there is one."""
+    def open(self, number: int, port: int | None = None, path: str | None = None) -> None:
+        """Open so many more, one after the other; at another server's port or path if given."""
+        request = self._request if path is None else REQUEST.format(path=path).encode()
         for _ in range(number):
             peer = socket.create_connection(("127.0.0.1", port or self._port), PATIENCE)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            peer.sendall(self._request)
+            peer.sendall(request)
             answer = b""
             while b"\r\n\r\n" not in answer:
                 answer += peer.recv(4096) or b"\r\n\r\n"
@@ -76,6 +77,36 @@ class Peers:
                 break
             received, end = received + more, time.perf_counter()
         return received / size / (end - start)
+
+    def converse(self, payload: bytes, rounds: int, size: int) -> float:
+        """Let rooms of ``size`` clients talk at the same time; return deliveries a second.
+
+        The first client of each sends again as soon as all of its room have the message before.
+
+        Args:
+            payload: Of each message.
+            rounds: How many messages each room has.
+            size: Clients of a room; each room's were opened one after the other.
+        """
+        whole, frame = self._measure(payload, everyone=False) * size, _frame(payload)
+        room_of = {peer.fileno(): n // size for n, peer in enumerate(self._sockets)}
+        senders = self._sockets[::size]
+        received = [0] * len(senders)
+        start = end = time.perf_counter()
+        for sender in senders:
+            sender.send(frame)
+        while unread := sum(rounds * whole - some for some in received):
+            ready = self._poll.poll(PATIENCE)
+            if not ready:
+                self.missing += unread * size // whole
+                break
+            for fd, _ in ready:
+                room = room_of[fd]
+                received[room] += self._by_fd[fd].recv_into(self._buffer)
+                if not received[room] % whole and received[room] < rounds * whole:
+                    senders[room].send(frame)
+            end = time.perf_counter()
+        return sum(received) * size / whole / (end - start)
 
     def echo(self, payload: bytes, seconds: float) -> float:
         """Let each client send again as soon as it has its answer; return answers a second."""

@@ -38,17 +38,18 @@ class ChatConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         """Join the room."""
-        await self.channel_layer.group_add("room", self.channel_name)
+        self.room = self.scope["url_route"]["kwargs"].get("room", "room")
+        await self.channel_layer.group_add(self.room, self.channel_name)
         await self.accept()
 
     async def disconnect(self, code: int) -> None:
         """Leave it."""
-        await self.channel_layer.group_discard("room", self.channel_name)
+        await self.channel_layer.group_discard(self.room, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Tell the room."""
         message = json.loads(text_data or "")["message"]
-        await self.channel_layer.group_send("room", {"type": "chat.message", "message": message})
+        await self.channel_layer.group_send(self.room, {"type": "chat.message", "message": message})
 
     async def chat_message(self, event: dict[str, Any]) -> None:
         """Tell the client."""
@@ -155,6 +156,7 @@ application = ProtocolTypeRouter(
             URLRouter(
                 [
                     path("chat/", ChatConsumer.as_asgi()),
+                    path("chat/<slug:room>/", ChatConsumer.as_asgi()),
                     path("room/", RoomConsumer.as_asgi()),
                     path("idle/", IdleConsumer.as_asgi()),
                     path("echo/", EchoConsumer.as_asgi()),

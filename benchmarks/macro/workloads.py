@@ -84,10 +84,11 @@ class Field:
             self._opening(),
             self._memory(),
             *(self._redis(size) for size in (5, 500)),
+            self._rooms_over_redis(),
             self._outside(),
             self._latency(),
         ]
-        numbers = ["1"] * 4 + ["2"] + ["3"] * 2 + ["4", "5", "6", "6", "7", "8"]
+        numbers = ["1"] * 4 + ["2"] + ["3"] * 2 + ["4", "5", "6", "6", "6", "7", "8"]
         return (made for made, number in zip(makers, numbers, strict=True) if number in wanted)
 
     def _chat(self, size: int) -> Workload:
@@ -190,14 +191,40 @@ class Field:
                     peers.close()
                     return rate
 
+        return Workload(
+            f"6. two processes over Redis, room of {size}: deliveries/s", self._by_layer(exchange)
+        )
+
+    def _rooms_over_redis(self) -> Workload:
+        rooms, size = 100, 5
+
+        def converse(one: Contestant, name: str) -> float:
+            with redis_server() as port:
+                spread = with_layer(one, name, port)
+                with running(spread) as first, running(spread) as second:
+                    peers = Peers(first.port, one.path)
+                    for room in range(rooms):
+                        peers.open(3, path=f"/chat/{room}/")
+                        peers.open(2, second.port, path=f"/chat/{room}/")
+                    peers.converse(PAYLOAD, 2, size)
+                    rate = peers.converse(PAYLOAD, 30, size)
+                    self.missing[f"{one.name}, {name}, {rooms} x {size}"] = peers.missing
+                    peers.close()
+                    return rate
+
+        cases = self._by_layer(converse)
+        return Workload(
+            f"6. two processes over Redis, {rooms} rooms of {size} at once: deliveries/s", cases
+        )
+
+    def _by_layer(self, run: Callable[[Contestant, str], float]) -> list[Case]:
         seaway = contestants.seaway(self._ours, *self._how, path="/chat/")
         channels = contestants.upstream(self._theirs, *self._how)
-        cases = [
-            Case(f"{one.name}, {name}", lambda one=one, name=name: exchange(one, name))  # type: ignore[misc]
+        return [
+            Case(f"{one.name}, {name}", functools.partial(run, one, name))
             for name in BACKENDS
             for one in (seaway, channels)
         ]
-        return Workload(f"6. two processes over Redis, room of {size}: deliveries/s", cases)
 
     def _outside(self) -> Workload:
         def send(python: str, name: str, way: str) -> float:
