@@ -32,6 +32,16 @@ Ended = Callable[["FanOut"], object]
 Loop = asyncio.AbstractEventLoop
 
 
+def call_after_others(loop: Loop, callback: Callable[..., object], *args: Any) -> None:
+    """Go on with a next slice: after what became due during this one, and whoever that wakes."""
+    loop.call_soon(loop.call_soon, callback, *args)
+
+
+def call_soon(loop: Loop, callback: Callable[..., object], *args: Any) -> None:
+    """Go on in the loop's next turn."""
+    loop.call_soon(callback, *args)
+
+
 class FanOut:
     """One message on its way.
 
@@ -161,7 +171,7 @@ class FanOuts:
         if not may_begin():
             # Within a message's handler that has been begun, the members' cannot begin.
             fan.done = fan._loop.create_future()
-            self._go_on_later(fan, self._go_on)
+            self._go_on_later(fan, call_soon)
             return fan.done
         try:
             fan.advance(self._put, time.monotonic() + SLICE)
@@ -174,22 +184,18 @@ class FanOuts:
             else:
                 fan.done = fan._loop.create_future()
             if line:
-                self._go_on_later(fan, self._give_way)
+                self._go_on_later(fan, call_after_others)
             else:
                 del self._lines[key]
         return fan.done
 
-    def _go_on_later(self, fan: FanOut, step: Callable[[Loop], None]) -> None:
+    def _go_on_later(self, fan: FanOut, call: Callable[..., None]) -> None:
         loop = fan._loop
         waiting = self._going_on.get(loop)
         if waiting is None:
             waiting = self._going_on[loop] = deque()
-            loop.call_soon(step, loop)
+            call(loop, self._go_on, loop)
         waiting.append(fan.group)
-
-    def _give_way(self, loop: Loop) -> None:
-        # What became due during a slice, and whoever it wakes, comes before the next one.
-        loop.call_soon(self._go_on, loop)
 
     def _go_on(self, loop: Loop) -> None:
         waiting = self._going_on[loop]
@@ -201,7 +207,7 @@ class FanOuts:
             if time.monotonic() > until:
                 break
         if waiting:
-            loop.call_soon(self._give_way, loop)
+            call_after_others(loop, self._go_on, loop)
         else:
             del self._going_on[loop]
 

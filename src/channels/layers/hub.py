@@ -18,7 +18,7 @@ from channels import telemetry
 from channels._core.broadcast import Broadcast
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Membership
-from channels.layers.fan_out import SLICE, Ended, FanOut, FanOuts
+from channels.layers.fan_out import SLICE, Ended, FanOut, FanOuts, call_after_others
 from channels.layers.inbox import Backlog, Inbox
 from channels.typing import Message
 
@@ -282,21 +282,22 @@ class Hub:
             for inbox, _, _ in batch:
                 inbox.on_the_way -= 1
         until = time.monotonic() + SLICE
-        for landed, (inbox, message, now) in enumerate(batch):
-            if time.monotonic() > until:
-                self._put_back(loop, batch[landed:])
-                return
+        for landed, (inbox, message, now) in enumerate(batch, 1):
             if not inbox.put(message, now):
                 telemetry.emit(telemetry.MessageDropped(inbox.channel, "full"))
+            if time.monotonic() > until:
+                if landed < len(batch):
+                    self._put_back(loop, batch[landed:])
+                return
 
     def _put_back(self, loop: asyncio.AbstractEventLoop, rest: list[Arrival]) -> None:
-        """Let the rest of a batch land in the loop's next turn."""
+        """Let the rest of a batch land in a later turn of the loop."""
         with self._lock:
             here = [each for each in rest if self.channels.get(each[0].channel) is each[0]]
             for inbox, _, _ in here:
                 inbox.on_the_way += 1
             self._arrivals[loop] = here + self._arrivals.get(loop, [])
-        loop.call_soon(self._land, loop)
+        call_after_others(loop, self._land, loop)
         for inbox, _, _ in rest:
             if self.channels.get(inbox.channel) is not inbox:
                 telemetry.emit(telemetry.MessageDropped(inbox.channel, "closed"))

@@ -445,6 +445,23 @@ class TestOtherLoops:
         assert taken(inbox) == [1, 2, 3]
         assert len(wakes) == 3
 
+    async def test_what_a_slice_makes_due_and_whoever_that_wakes_come_before_the_next_slice(
+        self, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("channels.layers.hub.SLICE", -1.0)
+        loop, seen = asyncio.get_running_loop(), []
+        second = hub.attach("mine!2", asleep)
+        # As a timer, that sets a future, that wakes a task.
+        hub.attach(
+            "mine!1", lambda: loop.call_soon(loop.call_soon, lambda: seen.append(second.qsize()))
+        )
+
+        elsewhere(lambda: [hub.deliver(f"mine!{n}", message(n)) for n in (1, 2)])
+        await turns()
+
+        assert seen == [0]
+        assert second.qsize() == 1
+
     async def test_what_is_on_its_way_counts_towards_the_capacity(self, hub: Hub) -> None:
         inbox = hub.attach("mine!1", asleep)
         hub.deliver("mine!1", message(0))
