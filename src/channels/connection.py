@@ -22,16 +22,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
 from typing import Any, Final, cast
 
-from channels import telemetry
 from channels._core.broadcast import SEND, Broadcast
 from channels._core.session import RECEIVE, State
 from channels.calls import Call, Threaded
-from channels.diagnosis import where_it_waits
+from channels.eviction import Eviction
 from channels.exceptions import StopConsumer
 from channels.lanes import SHARED, Lane, parent_executor, set_parent_executor
 from channels.layers.inbox import Inbox
@@ -47,13 +45,10 @@ from channels.stepping import (
     may_begin_frame,
 )
 from channels.typing import Event, Message, Receive, Send
-from channels.utils import name_that_thing
 
 DISCONNECT: Final = "websocket.disconnect"
 MOST_AT_ONCE: Final = 32
 """Events that one connection may handle before the others have a turn."""
-
-logger: logging.Logger = logging.getLogger("django.channels.consumer")
 
 
 class Connection(Sending):
@@ -117,8 +112,8 @@ class Connection(Sending):
         self._parked: asyncio.Future[None] | None = None
         self._busy = False
         self._was_denied = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._evictions = 0
+        # There once a handler has gone on without its client.
+        self._eviction: Eviction | None = None
 
     async def run(
         self,
@@ -317,8 +312,8 @@ class Connection(Sending):
     def _put_aside(self, event: Event, begun: Waiting) -> None:  # from Python 3.12 on
         self._be_busy()
         self._begun = event, begun
-        if self._client_left and self._timer is None:
-            self._start_timer()
+        if self._client_left:
+            self._give_grace()
 
     def _call_ended(self, call: Call) -> None:  # from Python 3.12 on
         if self._is_begun(call) and call.error is None:
@@ -351,27 +346,26 @@ class Connection(Sending):
     ) -> None:
         self._busy = True
         if self._client_left:
-            self._start_timer()
+            self._give_grace()
         try:
             await (dispatch or self._dispatch)(event)
         except asyncio.CancelledError:
             set_parent_executor(self._parent_executor)
-            if not self._take_back_evictions():
+            if self._eviction is None or not self._eviction.take_back():
                 raise
             if event.get("type") == DISCONNECT:
                 raise StopConsumer from None
         finally:
             self._busy = False
-            if self._timer is not None:
-                self._stop_timer()
-            if self._evictions:
-                self._take_back_evictions()
+            if self._eviction is not None:
+                self._eviction.stop()
+                self._eviction.take_back()
         self._has_handled()
 
     def _has_handled(self) -> None:
         self._busy = False
-        if self._timer is not None:
-            self._stop_timer()
+        if self._eviction is not None:
+            self._eviction.stop()
         session = self._session
         if session is not None and session.state is not OPEN:
             self._be_busy()
@@ -393,7 +387,7 @@ class Connection(Sending):
         if self._session is not None and kind == DISCONNECT:
             self._client_left = True
             if self._busy:
-                self._start_timer()
+                self._give_grace()
         elif self._busy and self._client is not None:
             self._client.is_unread()
         self.wake()
@@ -401,38 +395,16 @@ class Connection(Sending):
     def _wake_for(self, event: Event) -> None:
         self.wake()
 
-    def _start_timer(self) -> None:
-        self._stop_timer()
-        self._timer = self.loop.call_later(self._grace, self._evict)
+    def _give_grace(self) -> None:
+        """Let the handler end soon, now that its client has left."""
+        if self._eviction is None:
+            self._eviction = Eviction(
+                self._consumer, self.task, grace=self._grace, driver=self._driver
+            )
+        self._eviction.start()
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _evict(self) -> None:
-        driver = self._begun[1].driver if self._begun is not None else None
-        where = where_it_waits(self.task, getattr(self._consumer, "_thread_id", None), driver)
-        name = name_that_thing(self._consumer)
-        self._evictions += 1
-        self.task.cancel()
-        # A handler may swallow the cancellation: then it is told again.
-        self._start_timer()
-        logger.error(
-            "%s still runs a handler %g s after its client has left; it waits in %s and is %s.",
-            name,
-            self._grace,
-            where,
-            "left to its thread" if getattr(self._consumer, "_sync", False) else "cancelled",
-        )
-        telemetry.emit(telemetry.HandlerCancelled(name, where))
-
-    def _take_back_evictions(self) -> bool:
-        """Undo our cancellations; return whether there were some and no others."""
-        evictions, self._evictions = self._evictions, 0
-        for _ in range(evictions):
-            self.task.uncancel()
-        return evictions > 0 and not self.task.cancelling()
+    def _driver(self) -> Any:
+        return self._begun[1].driver if self._begun is not None else None
 
 
 async def _awaiting(outcome: Awaitable[Any]) -> Any:  # from Python 3.12 on

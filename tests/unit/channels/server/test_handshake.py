@@ -193,7 +193,10 @@ def test_what_is_no_whole_request_is_none(head: bytes) -> None:
 
 def test_headers_and_the_subprotocol_of_the_application_reach_the_client() -> None:
     response = accept_response(
-        asked(), "chat.v1", [(b"server", b"us")], [[b"X-Room", b"caf\xc3\xa9"], (b"x-b", b"")]
+        asked(),
+        "chat.v1",
+        [[b"X-Room", b"caf\xc3\xa9"], (b"x-b", b"")],
+        defaults=[(b"server", b"us")],
     )
 
     headers = headers_of(response)

@@ -1,0 +1,82 @@
+"""The end of a handler that goes on although its client has left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from channels import telemetry
+from channels.diagnosis import where_it_waits
+from channels.utils import name_that_thing
+
+logger: logging.Logger = logging.getLogger("django.channels.consumer")
+
+
+class Eviction:
+    """Cancels the handlers of one connection, each ``grace`` seconds after it should have ended.
+
+    A handler may swallow the cancellation: then it is cancelled again, as often.
+
+    Args:
+        consumer: Whose handlers they are, for the log.
+        task: What runs them.
+        grace: Seconds that each has.
+        driver: Gives what drives a handler that goes on without the task, if one does.
+    """
+
+    __slots__ = ("_consumer", "_driver", "_evictions", "_grace", "_task", "_timer")
+
+    def __init__(
+        self,
+        consumer: object,
+        task: asyncio.Task[Any],
+        *,
+        grace: float,
+        driver: Callable[[], Any],
+    ) -> None:
+        self._consumer = consumer
+        self._task = task
+        self._grace = grace
+        self._driver = driver
+        self._timer: asyncio.TimerHandle | None = None
+        # Cancellations of ours that nobody has taken back.
+        self._evictions = 0
+
+    def start(self) -> None:
+        """Give the handler its time, unless that runs already."""
+        if self._timer is None:
+            self._timer = self._task.get_loop().call_later(self._grace, self._evict)
+
+    def stop(self) -> None:
+        """Let the handler be: it has ended. Idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def take_back(self) -> bool:
+        """Undo our cancellations; return whether there were some and no others."""
+        evictions, self._evictions = self._evictions, 0
+        for _ in range(evictions):
+            self._task.uncancel()
+        return evictions > 0 and not self._task.cancelling()
+
+    def _evict(self) -> None:
+        is_sync = getattr(self._consumer, "_sync", False)
+        where = where_it_waits(
+            self._task, getattr(self._consumer, "_thread_id", None), self._driver()
+        )
+        name = name_that_thing(self._consumer)
+        self._evictions += 1
+        self._task.cancel()
+        self._timer = None
+        self.start()
+        logger.error(
+            "%s still runs a handler %g s after its client has left; it waits in %s and is %s.",
+            name,
+            self._grace,
+            where,
+            "left to its thread" if is_sync else "cancelled",
+        )
+        telemetry.emit(telemetry.HandlerCancelled(name, where))
