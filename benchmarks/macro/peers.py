@@ -91,7 +91,7 @@ class Peers:
         whole, frame = self._measure(payload, everyone=False) * size, _frame(payload)
         room_of = {peer.fileno(): n // size for n, peer in enumerate(self._sockets)}
         senders = self._sockets[::size]
-        received = [0] * len(senders)
+        received, told = [0] * len(senders), [1] * len(senders)
         start = end = time.perf_counter()
         for sender in senders:
             sender.send(frame)
@@ -102,8 +102,12 @@ class Peers:
                 break
             for fd, _ in ready:
                 room = room_of[fd]
-                received[room] += self._by_fd[fd].recv_into(self._buffer)
-                if not received[room] % whole and received[room] < rounds * whole:
+                some = self._by_fd[fd].recv_into(self._buffer)
+                if not some:
+                    raise RuntimeError("the server has closed")
+                received[room] += some
+                if told[room] < rounds and received[room] >= told[room] * whole:
+                    told[room] += 1
                     senders[room].send(frame)
             end = time.perf_counter()
         return sum(received) * size / whole / (end - start)

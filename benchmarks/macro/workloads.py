@@ -207,7 +207,7 @@ class Field:
                         peers.open(3, path=f"/chat/{room}/")
                         peers.open(2, second.port, path=f"/chat/{room}/")
                     peers.converse(PAYLOAD, 2, size)
-                    rate = peers.converse(PAYLOAD, 30, size)
+                    rate = peers.converse(PAYLOAD, 20, size)
                     self.missing[f"{one.name}, {name}, {rooms} x {size}"] = peers.missing
                     peers.close()
                     return rate

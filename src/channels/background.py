@@ -13,8 +13,11 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import transaction
+
+from channels.lanes import set_parent_executor
 
 T = TypeVar("T")
 
@@ -41,7 +44,16 @@ def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
     """Do ``work`` as ``run`` does, also where another event loop has to wait for it."""
 
     async def there() -> T:
-        return await work()
+        # Sync code below it would else wait for the caller's thread, which waits for it.
+        set_parent_executor(None)
+        context = ThreadSensitiveContext()
+        SyncToAsync.thread_sensitive_context.set(context)
+        try:
+            return await work()
+        finally:
+            executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+            if executor is not None:
+                executor.shutdown(wait=False)
 
     return asyncio.run_coroutine_threadsafe(there(), loop()).result()
 
@@ -88,11 +100,17 @@ class _Thread:
     def loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self.running is None:
-                self.running = asyncio.new_event_loop()
-                threading.Thread(
-                    target=self.running.run_forever, name="channels", daemon=True
-                ).start()
+                self.running = self._start()
             return self.running
+
+    def _start(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        try:
+            threading.Thread(target=loop.run_forever, name="channels", daemon=True).start()
+        except BaseException:
+            loop.close()
+            raise
+        return loop
 
 
 _thread = _Thread()

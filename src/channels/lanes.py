@@ -105,13 +105,12 @@ class Lane:
 SHARED: Lane = Lane()
 """Stands for every thread that is no lane's: the parent's, or the process-wide one."""
 
-NOWHERE: Final = object()
+EMPTY: Final = Context()
+_NOWHERE: Final = object()
 
 _here = threading.local()
 _lanes: list[Lane] = []
 _lock = threading.Lock()
-# The latest context in which no sync caller waited.
-_without_parent = Context()
 # Threads do not survive a fork.
 os.register_at_fork(after_in_child=_lanes.clear)
 
@@ -167,23 +166,23 @@ def set_parent_executor(executor: Executor | None) -> None:
 
 
 def _has_parent_thread() -> bool:
-    global _without_parent
     if asyncio.get_running_loop() in AsyncToSync.loop_thread_executors:
         return True
-    # The connections of a server begin in like contexts, and asgiref takes long to look into one.
+    # The connections of a server begin in like contexts, and asgiref takes long to look into one:
+    # the latest without a sync caller is kept, with what it holds.
     context = copy_context()
-    if _are_alike(context, _without_parent):
+    if _are_alike(context, getattr(_here, "without_parent", EMPTY)):
         return False
     if parent_executor() is not None:
         return True
-    _without_parent = context
+    _here.without_parent = context
     return False
 
 
 def _are_alike(one: Context, other: Context) -> bool:
     # By identity: what a value's own comparison does, or costs, is anybody's guess.
     return len(one) == len(other) and all(
-        other.get(var, NOWHERE) is value for var, value in one.items()
+        other.get(var, _NOWHERE) is value for var, value in one.items()
     )
 
 

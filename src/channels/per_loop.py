@@ -39,5 +39,9 @@ class PerLoop(Generic[T]):
         made = self._made.get(loop)
         if made is None:
             made = self._made[loop] = self._make()
-        self._latest = ref(loop), made
+        self._latest = ref(loop, self._forget), made
         return made
+
+    def _forget(self, loop: object) -> None:
+        if self._latest is not None and self._latest[0] is loop:
+            self._latest = None

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import redis
 from asgiref.sync import async_to_sync
 
 from channels import telemetry
+from channels.background import run_blocking
 from channels.exceptions import ChannelFull, LayerUnavailableError
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import channel_layers
@@ -343,14 +345,19 @@ async def test_workers_share_a_normal_channel_without_doubles(make: Make) -> Non
 
 
 @pytest.mark.parametrize("backend", BOTH)
+@pytest.mark.parametrize(
+    "call",
+    [lambda send, *sent: async_to_sync(send)(*sent), lambda *sent: run_blocking(partial(*sent))],
+    ids=["async_to_sync", "background"],
+)
 def test_sync_code_leaves_one_connection_for_all_its_calls(
-    engine: Engine, server: Server, backend: Any
+    engine: Engine, server: Server, backend: Any, call: Any
 ) -> None:
     layer = backend(engine.hosts)
     before = server.connections()
 
     for _ in range(50):
-        async_to_sync(layer.group_send)("room", tick(1))
+        call(layer.group_send, "room", tick(1))
 
     assert layer._layers == {}
     assert server.connections() - before == 1

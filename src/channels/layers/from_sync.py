@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.background import run_after_commit
 from channels.exceptions import InvalidChannelLayerError
+from channels.layers.base import BaseChannelLayer
 from channels.layers.registry import get_channel_layer
 from channels.typing import Message
 
@@ -40,10 +41,13 @@ def group_send_sync(
 
     Raises:
         InvalidChannelLayerError: There is no such layer, or it cannot be used.
+        InvalidNameError: ``group`` is no group name; at once, also in a transaction.
         SynchronousOnlyOperation: The caller runs in an event loop; await ``group_send`` there.
         Exception: What ``group_send`` of the layer raises.
     """
     found = _find(layer)
+    if isinstance(found, BaseChannelLayer):
+        found.require_valid_group_name(group)
     run_after_commit(
         lambda: found.group_send(group, message),
         using=using if after_commit else None,
@@ -65,6 +69,8 @@ def send_sync(
         ChannelFull: The channel is at capacity. Nothing was sent.
     """
     found = _find(layer)
+    if isinstance(found, BaseChannelLayer):
+        found.require_valid_channel_name(channel)
     run_after_commit(
         lambda: found.send(channel, message),
         using=using if after_commit else None,

@@ -18,7 +18,7 @@ from channels import telemetry
 from channels._core.broadcast import Broadcast
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Membership
-from channels.layers.fan_out import SLICE, Ended, FanOut, FanOuts, call_after_others
+from channels.layers.fan_out import SLICE, Ended, FanOut, FanOuts, call_after_others, call_soon
 from channels.layers.inbox import Backlog, Inbox
 from channels.typing import Message
 
@@ -257,19 +257,20 @@ class Hub:
         if isinstance(box, Inbox) and box.on_the_way:
             dropped += box.on_the_way
             box.on_the_way = 0
-            others = [arrival for arrival in self._arrivals.pop(box.loop) if arrival[0] is not box]
-            if others:
-                self._arrivals[box.loop] = others
+            batch = self._arrivals[box.loop]
+            batch[:] = [arrival for arrival in batch if arrival[0] is not box]
+            if not batch and box.loop.is_closed():
+                del self._arrivals[box.loop]
         return dropped
 
     def _post(self, inbox: Inbox, message: Message, now: float) -> bool:
         if not inbox.has_room(now) and not inbox.loop.is_closed():
             return False
         inbox.on_the_way += 1
-        batch = self._arrivals.setdefault(inbox.loop, [])
-        batch.append((inbox, message, now))
+        is_first = inbox.loop not in self._arrivals
+        self._arrivals.setdefault(inbox.loop, []).append((inbox, message, now))
         try:
-            if len(batch) == 1 or inbox.loop.is_closed():
+            if is_first or inbox.loop.is_closed():
                 inbox.loop.call_soon_threadsafe(self._land, inbox.loop)
         except RuntimeError:
             # The loop has closed, and its consumer died with it before it could say so.
@@ -278,26 +279,35 @@ class Hub:
 
     def _land(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
-            batch = self._arrivals.pop(loop, [])
+            batch, self._arrivals[loop] = self._arrivals.get(loop, []), []
             for inbox, _, _ in batch:
                 inbox.on_the_way -= 1
         until = time.monotonic() + SLICE
-        for landed, (inbox, message, now) in enumerate(batch, 1):
-            if not inbox.put(message, now):
-                telemetry.emit(telemetry.MessageDropped(inbox.channel, "full"))
-            if time.monotonic() > until:
-                if landed < len(batch):
-                    self._put_back(loop, batch[landed:])
-                return
+        landed = 0
+        try:
+            for inbox, message, now in batch:
+                landed += 1
+                if not inbox.put(message, now):
+                    telemetry.emit(telemetry.MessageDropped(inbox.channel, "full"))
+                if time.monotonic() > until:
+                    break
+        finally:
+            self._go_on_landing(loop, batch[landed:])
 
-    def _put_back(self, loop: asyncio.AbstractEventLoop, rest: list[Arrival]) -> None:
-        """Let the rest of a batch land in a later turn of the loop."""
+    def _go_on_landing(self, loop: asyncio.AbstractEventLoop, rest: list[Arrival]) -> None:
+        """Let the rest of a batch, and what has come meanwhile, land in a later turn."""
         with self._lock:
             here = [each for each in rest if self.channels.get(each[0].channel) is each[0]]
             for inbox, _, _ in here:
                 inbox.on_the_way += 1
-            self._arrivals[loop] = here + self._arrivals.get(loop, [])
-        call_after_others(loop, self._land, loop)
+            # As long as there is an entry, a landing is due.
+            self._arrivals[loop][:0] = here
+            if not self._arrivals[loop]:
+                del self._arrivals[loop]
+            elif rest:
+                call_after_others(loop, self._land, loop)
+            else:
+                call_soon(loop, self._land, loop)
         for inbox, _, _ in rest:
             if self.channels.get(inbox.channel) is not inbox:
                 telemetry.emit(telemetry.MessageDropped(inbox.channel, "closed"))

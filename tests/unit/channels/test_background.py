@@ -7,6 +7,7 @@ import os
 import threading
 
 import pytest
+from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.core.exceptions import SynchronousOnlyOperation
 
 from channels import background
@@ -41,6 +42,34 @@ async def test_an_event_loop_is_not_blocked_unless_it_says_so() -> None:
     assert not background.owns(asyncio.get_running_loop())
 
 
+async def test_sync_code_below_it_does_not_wait_for_the_caller_s_thread() -> None:
+    async def work() -> str:
+        return await sync_to_async(lambda: threading.current_thread().name)()
+
+    def call() -> str:
+        return background.run(work, instead="await it")
+
+    async with ThreadSensitiveContext():
+        caller = await sync_to_async(lambda: threading.current_thread().name)()
+        worker = await asyncio.wait_for(sync_to_async(call)(), 10)
+
+    assert worker != caller
+    # Below a sync caller that waits, too.
+    assert await sync_to_async(lambda: async_to_sync(sync_to_async(call))())() not in ("", caller)
+
+
+def test_a_thread_that_cannot_start_is_said_so_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    fresh = background._Thread()
+    monkeypatch.setattr(threading.Thread, "start", fail)
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            fresh.loop()
+
+
 def test_a_child_process_has_a_thread_of_its_own() -> None:
     background.run(_where, instead="await it")
 
@@ -49,3 +78,4 @@ def test_a_child_process_has_a_thread_of_its_own() -> None:
         os._exit(0 if background.run(_where, instead="await it")[0] == "channels" else 1)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert background.run(_where, instead="await it")[0] == "channels"

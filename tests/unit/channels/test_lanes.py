@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import copy_context
 
 from asgiref.sync import ThreadSensitiveContext, async_to_sync, sync_to_async
 from django.test import override_settings
@@ -112,3 +113,19 @@ async def test_a_sync_caller_on_the_same_event_loop_keeps_its_thread_whoever_cam
 
     assert SHARED not in (before, after)
     assert (lane, thread) == (SHARED, caller)
+
+
+async def test_what_another_thread_finds_in_the_caller_s_context_says_nothing_here() -> None:
+    def enter() -> Lane:
+        with enter_lane() as lane:
+            return lane
+
+    async def enter_elsewhere() -> Lane:
+        return enter()
+
+    async def inside() -> Lane:
+        context = copy_context()
+        await asyncio.to_thread(context.run, asyncio.run, enter_elsewhere())
+        return enter()
+
+    assert await sync_to_async(async_to_sync(inside))() is SHARED

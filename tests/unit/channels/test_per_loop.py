@@ -36,6 +36,20 @@ def test_each_loop_has_one_of_its_own_and_it_keeps_no_loop(of_loop: PerLoop[Any]
     assert [each() for each in seen] == [None, None]
 
 
+def test_it_goes_with_its_loop() -> None:
+    class Thing:
+        pass
+
+    things = PerLoop(Thing)
+    loop = asyncio.new_event_loop()
+    seen = weakref.ref(loop.run_until_complete(get(things)))
+    loop.close()
+    del loop
+    gc.collect()
+
+    assert seen() is None
+
+
 def test_without_a_loop_there_is_none() -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         PerLoop(object)()

@@ -89,3 +89,14 @@ class TestTransactions:
             send_sync("somebody", {"type": "tick", "n": 1}, after_commit=False)
 
             assert unread(layer, "somebody") == 1
+
+    def test_a_wrong_name_is_refused_at_once(self) -> None:
+        with transaction.atomic():
+            with pytest.raises(InvalidNameError):
+                group_send_sync("no group", {"type": "tick"})
+            with pytest.raises(InvalidNameError):
+                send_sync("no channel", {"type": "tick"})
+
+    def test_what_goes_wrong_then_is_raised_where_the_transaction_ends(self) -> None:
+        with pytest.raises(AssertionError, match="a message is a dict"), transaction.atomic():
+            group_send_sync("room", "no message")  # type: ignore[arg-type]

@@ -462,6 +462,39 @@ class TestOtherLoops:
         assert seen == [0]
         assert second.qsize() == 1
 
+    async def test_what_comes_during_a_slice_stands_behind_and_makes_no_slice_of_its_own(
+        self, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("channels.layers.hub.SLICE", -1.0)
+        loop, seen = asyncio.get_running_loop(), []
+
+        def wake() -> None:
+            elsewhere(lambda: hub.deliver("mine!2", message(3)))
+            loop.call_soon(loop.call_soon, lambda: seen.append(second.qsize()))
+
+        second = hub.attach("mine!2", asleep)
+        hub.attach("mine!1", wake)
+
+        elsewhere(lambda: [hub.deliver(f"mine!{n}", message(n)) for n in (1, 2)])
+        await turns(9)
+
+        assert seen == [0]
+        assert taken(second) == [2, 3]
+
+    async def test_a_reader_that_fails_to_wake_keeps_nobody_from_theirs(self, hub: Hub) -> None:
+        loop, errors = asyncio.get_running_loop(), []
+        loop.set_exception_handler(lambda _, context: errors.append(context["exception"]))
+        second = hub.attach("mine!2", asleep)
+        hub.attach("mine!1", lambda: 1 / 0)
+
+        elsewhere(lambda: [hub.deliver(f"mine!{n}", message(n)) for n in (1, 2)])
+        await turns()
+        elsewhere(lambda: hub.deliver("mine!2", message(3)))
+        await turns()
+
+        assert [type(error) for error in errors] == [ZeroDivisionError]
+        assert taken(second) == [2, 3]
+
     async def test_what_is_on_its_way_counts_towards_the_capacity(self, hub: Hub) -> None:
         inbox = hub.attach("mine!1", asleep)
         hub.deliver("mine!1", message(0))

@@ -206,6 +206,13 @@ def test_headers_and_the_subprotocol_of_the_application_reach_the_client() -> No
     assert headers[b"x-b"] == b""
 
 
+def test_the_server_s_own_headers_are_those_of_the_moment() -> None:
+    dates = [b"Mon", b"Tue", b"Mon"]
+    responses = [accept_response(asked(), None, defaults=[(b"date", date)]) for date in dates]
+
+    assert [headers_of(response)[b"date"] for response in responses] == dates
+
+
 INJECTIONS: list[tuple[Any, Any]] = [
     (b"x", b"a\r\nset-cookie: b=c"),
     (b"x", b"a\nb"),
