@@ -91,26 +91,27 @@ class Peers:
         whole, frame = self._measure(payload, everyone=False) * size, _frame(payload)
         room_of = {peer.fileno(): n // size for n, peer in enumerate(self._sockets)}
         senders = self._sockets[::size]
-        received, told = [0] * len(senders), [1] * len(senders)
-        start = end = time.perf_counter()
+        received, heard = [0] * len(senders), [0] * len(senders)
+        start = silent_since = time.perf_counter()
         for sender in senders:
             sender.send(frame)
-        while unread := sum(rounds * whole - some for some in received):
-            ready = self._poll.poll(PATIENCE)
-            if not ready:
-                self.missing += unread * size // whole
-                break
-            for fd, _ in ready:
+        # What a server sends besides, such as a ping, is too short to matter.
+        while sum(heard) < rounds * len(senders):
+            for fd, _ in self._poll.poll(PATIENCE):
                 room = room_of[fd]
                 some = self._by_fd[fd].recv_into(self._buffer)
                 if not some:
                     raise RuntimeError("the server has closed")
                 received[room] += some
-                if told[room] < rounds and received[room] >= told[room] * whole:
-                    told[room] += 1
-                    senders[room].send(frame)
-            end = time.perf_counter()
-        return sum(received) * size / whole / (end - start)
+                if heard[room] < rounds and received[room] >= (heard[room] + 1) * whole:
+                    heard[room] += 1
+                    silent_since = time.perf_counter()
+                    if heard[room] < rounds:
+                        senders[room].send(frame)
+            if time.perf_counter() > silent_since + PATIENCE:
+                self.missing += (rounds * len(senders) - sum(heard)) * size
+                break
+        return sum(heard) * size / (silent_since - start)
 
     def echo(self, payload: bytes, seconds: float) -> float:
         """Let each client send again as soon as it has its answer; return answers a second."""
