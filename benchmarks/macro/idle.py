@@ -1,10 +1,11 @@
-"""What an idle connection costs in memory, and whether it lasts.
+"""What an idle connection costs in memory and to open, and whether it lasts.
 
     python benchmarks/macro/idle.py [--connections 5000] [--hold SECONDS] [--python 3.13]
         [--only NAME] [--stages]
 
 Measured: the growth of the server's PSS, from 200 connections to so many more, through uvicorn,
-AuthMiddlewareStack, URLRouter and an AsyncWebsocketConsumer in one group; no compression. With
+AuthMiddlewareStack, URLRouter and an AsyncWebsocketConsumer in one group; no compression; and the
+server's CPU time for each of these openings. With
 ``--hold`` the clients then answer pings for so long, and connections that were lost are counted.
 Not measured: the kernel's own memory for a socket.
 """
@@ -28,15 +29,14 @@ def measure(contestant: Contestant, connections: int, hold: float) -> str:
         peers = Peers(server.port, contestant.path)
         peers.open(FIRST)
         time.sleep(1)
-        before = server.pss_kib()
-        start = time.monotonic()
+        before, cpu = server.pss_kib(), server.cpu_seconds()
         peers.open(connections)
-        seconds = time.monotonic() - start
+        microseconds = (server.cpu_seconds() - cpu) / connections * 1e6
         time.sleep(2)
         grown = (server.pss_kib() - before) / connections
         lost = f"{peers.answer_pings(hold)} lost in {hold:g} s" if hold else ""
         peers.close()
-        return f"{contestant.name:44} {grown:8.2f} {connections / seconds:10,.0f}  {lost}"
+        return f"{contestant.name:44} {grown:8.2f} {microseconds:10,.0f}  {lost}"
 
 
 def stages(version: str) -> list[Contestant]:
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of the names of those that take part")
     options = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    print(f"{'contestant':44} {'KiB each':>8} {'opened/s':>10}")
+    print(f"{'contestant':44} {'KiB each':>8} {'us of CPU':>10}")
     contestants.pin_myself()
     if options.stages:
         for contestant in stages((options.python or ["3.13"])[0]):
