@@ -191,9 +191,13 @@ class Field:
                     peers.close()
                     return rate
 
-        return Workload(
-            f"6. two processes over Redis, room of {size}: deliveries/s", self._by_layer(exchange)
-        )
+        least = Contestant("the least program", (self._ours, "bare_redis.py", "{port}"), "/chat/")
+        cases = self._by_layer(exchange)
+        if size == 5:
+            cases.append(
+                Case(f"{least.name}, pubsub", functools.partial(exchange, least, "pubsub"))
+            )
+        return Workload(f"6. two processes over Redis, room of {size}: deliveries/s", cases)
 
     def _rooms_over_redis(self) -> Workload:
         rooms, size = 100, 5
