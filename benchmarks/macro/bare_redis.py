@@ -15,6 +15,8 @@ import hiredis
 import uvloop
 from websockets.speedups import apply_mask
 
+from channels_redis._wire import pack
+
 members: list[int] = []
 
 
@@ -56,7 +58,7 @@ class Socket(asyncio.Protocol):
         while data:
             end = 6 + (data[1] & 127)
             message = json.loads(apply_mask(data[6:end], data[2:6]))
-            self.redis.write(hiredis.pack_command(("PUBLISH", "room", json.dumps(message))))
+            self.redis.write(pack("PUBLISH", "room", json.dumps(message)))
             data = data[end:]
 
 
@@ -67,7 +69,7 @@ async def serve(port: int) -> None:
     loop = asyncio.get_running_loop()
     calls, _ = await loop.create_connection(Redis, host, int(redis_port))
     hearing, _ = await loop.create_connection(Redis, host, int(redis_port))
-    hearing.write(hiredis.pack_command(("SUBSCRIBE", "room")))
+    hearing.write(pack("SUBSCRIBE", "room"))
     server = await loop.create_server(lambda: Socket(calls), "127.0.0.1", port)
     await server.serve_forever()
 
