@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from channels._core.broadcast import Broadcast
+from channels._core.broadcast import Broadcast, Joined
 from channels._core.outbox import SlowConsumer
 from channels.typing import Event, Receive, Scope
 
@@ -44,7 +44,7 @@ class DirectSocket(Protocol):
     slow_consumer: SlowConsumer
     farewell: Broadcast | None
 
-    def write(self, event: Broadcast) -> None:
+    def write(self, event: Broadcast | Joined) -> None:
         """Send ``event`` in the order of the calls, without waiting."""
         ...
 

@@ -69,6 +69,12 @@ def may_begin_frame() -> bool:
     return drivers[FRAME] is not None and drivers[MESSAGE] is not None
 
 
+def is_stepping() -> bool:
+    """Return whether this is within a step of a handler that has been begun."""
+    drivers = _here.drivers
+    return drivers[FRAME] is None or drivers[MESSAGE] is None
+
+
 def context_of(task: asyncio.Task[Any]) -> contextvars.Context:  # from Python 3.12 on
     """Return the context that ``task`` runs in; only where ``IS_POSSIBLE``."""
     context: contextvars.Context = task.get_context()  # type: ignore[attr-defined] # from 3.12 on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 from channels._core.copying import copier
@@ -13,6 +13,8 @@ SEND: Final = "websocket.send"
 CLOSE: Final = "websocket.close"
 KINDS: Final = frozenset({SEND, CLOSE})
 """Types of messages that go to the client as they are, unless the consumer handles them."""
+MOST_JOINED: Final = 16384
+"""Characters or bytes of frames that are worth a copy to be written at once."""
 
 
 class Broadcast(dict[str, Any]):
@@ -57,6 +59,27 @@ class Broadcast(dict[str, Any]):
     update: Any = _refuse
 
 
+class Joined:
+    """Frames for the same clients, one after the other, each client's to be written at once.
+
+    Attributes:
+        parts: The frames.
+        frames: The bytes of all of them, as in a ``Broadcast``.
+    """
+
+    __slots__ = ("frames", "parts")
+
+    def __init__(self, parts: Sequence[Broadcast]) -> None:
+        self.parts: tuple[Broadcast, ...] = tuple(parts)
+        self.frames: dict[Any, bytes] = {}
+
+
+def join(parts: Sequence[Broadcast]) -> Joined | None:
+    """Return frames as one, unless they are too large for that to pay."""
+    size = sum(len(part.get("text") or part.get("bytes") or "") for part in parts)
+    return Joined(parts) if size <= MOST_JOINED else None
+
+
 def is_broadcast(message: Message) -> bool:
     """Return whether ``message`` goes to the client as it is."""
     kind = message.get("type")
@@ -68,7 +91,7 @@ def copies_of(message: Message) -> Callable[[], Message]:
 
     Raises:
         TypeError: A value cannot be copied; or it is a broadcast whose payload is of a wrong type.
-        ValueError: It is a broadcast without a payload, or with two.
+        ValueError: It is a broadcast without a payload, with two, or with a lone surrogate.
     """
     if not is_broadcast(message):
         return copier(message)
@@ -85,7 +108,10 @@ def _event(message: Message) -> Event:
             f"'bytes', got {'neither' if text is None else 'both'}"
         )
     if text is not None:
-        return {"type": SEND, "text": _require(text, str, "text")}
+        if not _require(text, str, "text").isascii():
+            # No frame can carry a lone surrogate: its sender learns of it, before anybody has it.
+            text.encode()
+        return {"type": SEND, "text": text}
     return {"type": SEND, "bytes": _require(data, bytes, "bytes")}
 
 

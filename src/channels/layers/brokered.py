@@ -177,9 +177,9 @@ class BrokeredChannelLayer(BaseChannelLayer):
                 over = "%s of %s channels over capacity in group %s"
                 self._logger.info(over, fan.dropped, total, group)
 
-        done = self._hub.fan_out(group, copies_of(message), age, ended=ended)
+        fan = self._hub.fan_out(group, copies_of(message), age, ended=ended, may_leave=lambda: True)
         self._hub.sweep()
-        return done
+        return None if fan.is_left else fan.done
 
     def _arrived_for_channel(self, channel: str, message: Message, age: float = 0.0) -> None:
         if not self._hub.deliver(channel, message, age):

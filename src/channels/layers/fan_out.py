@@ -1,22 +1,27 @@
 """One message to every member of a group, in slices that leave the event loop to others.
 
-A fan-out begins at once and mostly ends at once; what a message's handler sends that has itself
+A fan-out mostly begins at once and ends at once; what a message's handler sends that has itself
 been begun (``stepping``) goes out in the next turn of the loop. One that takes longer than
 ``SLICE`` goes on in every other turn, of each of which all that go on share one slice; so a timer
 waits for one slice and not for two. What is sent to the same group meanwhile stands in line behind
 it, so every member gets the messages of a group in the same order.
+
+Messages that stand in line together go together: a member gets all of them, then the next member
+does, and each client's frames are one write. So that they come together, what a handler sends to a
+``LARGE`` group stands in line first, and its sender goes on (``leaving``).
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from channels import telemetry
-from channels._core.broadcast import SEND, Broadcast
+from channels._core.broadcast import SEND, Broadcast, Joined, join
 from channels.layers.inbox import Backlog, Inbox
 from channels.stepping import may_begin
 from channels.typing import Message
@@ -24,12 +29,19 @@ from channels.typing import Message
 SLICE: Final = 0.002
 """Seconds that a fan-out may hold the event loop at a time."""
 LOOK: Final = 16
-"""Members between two looks at the clock."""
+"""Messages between two looks at the clock."""
+LARGE: Final = 64
+"""Members; a message to more may wait a turn of the loop for others."""
+MOST_TOGETHER: Final = 8
+"""Messages of a group that go together, and that stand in line while their senders go on."""
+
+logger: logging.Logger = logging.getLogger("channels.layers")
 
 Put = Callable[["FanOut", str], bool]
 """Delivers to a member that has no inbox on this loop; ``False`` if it is full."""
 Ended = Callable[["FanOut"], object]
 Loop = asyncio.AbstractEventLoop
+Line = tuple[Loop, str]
 
 
 def call_after_others(loop: Loop, callback: Callable[..., object], *args: Any) -> None:
@@ -51,25 +63,31 @@ class FanOut:
         channels: What holds their messages.
         copies: Makes the message of each.
         sent_at: When it was sent, on the monotonic clock.
+        ended: Called when every member has had its turn.
 
     Attributes:
+        loop: The event loop it is on.
         group: Where it goes.
         copies: Makes the message of each member.
         sent_at: When it was sent.
-        delivered: Members that have it.
         dropped: Members that were over their capacity.
+        failure: Why it does not reach the other members.
+        done: Done at the end, for whoever waits.
+        is_left: Its sender does not wait.
     """
 
     __slots__ = (
         "_channels",
+        "_ended",
         "_index",
-        "_loop",
         "_members",
         "copies",
-        "delivered",
         "done",
         "dropped",
+        "failure",
         "group",
+        "is_left",
+        "loop",
         "sent_at",
     )
 
@@ -81,64 +99,93 @@ class FanOut:
         channels: Mapping[str, Inbox | Backlog],
         copies: Callable[[], Message],
         sent_at: float,
+        ended: Ended | None = None,
     ) -> None:
         self.group: str = group
         self._members = members
         self._channels = channels
         self.copies: Callable[[], Message] = copies
         self.sent_at: float = sent_at
-        self._loop = asyncio.get_running_loop()
+        self._ended = ended
+        self.loop: Loop = asyncio.get_running_loop()
         self._index = 0
-        self.delivered: int = 0
         self.dropped: int = 0
-        # Made for whoever waits for the end.
+        self.failure: BaseException | None = None
         self.done: asyncio.Future[None] | None = None
+        self.is_left: bool = False
 
     @property
-    def is_done(self) -> bool:
-        """Whether every member has had its turn."""
-        return self._index >= len(self._members)
+    def is_over(self) -> bool:
+        """Whether every member has had its turn, or gets none."""
+        return self._index >= len(self._members) or self.failure is not None
 
-    def advance(self, put: Put, until: float) -> None:
+    @property
+    def delivered(self) -> int:
+        """Members that have it."""
+        return self._index - self.dropped
+
+    def goes_with(self, first: FanOut) -> bool:
+        """Return whether its next members are just those of ``first``."""
+        return self._index == first._index and self._members == first._members
+
+    def advance(self, put: Put, until: float, others: Sequence[FanOut] = ()) -> None:
         """Put a copy into the next members' inboxes.
 
         Args:
             put: Delivers to a channel that is not an inbox of this loop.
-            until: When to stop, on the monotonic clock, after ``LOOK`` members at least.
+            until: When to stop, on the monotonic clock, after ``LOOK`` messages at least.
+            others: Go with it; each member gets theirs right behind.
         """
-        members, channels, copies = self._members, self._channels, self.copies
-        sent_at, loop = self.sent_at, self._loop
-        frame = copies if type(copies) is Broadcast and copies["type"] == SEND else None
-        while not self.is_done:
-            start = self._index
-            self._index = min(start + LOOK, len(members))
-            dropped = 0
-            for channel in members[start : self._index]:
+        members, channels, loop = self._members, self._channels, self.loop
+        together = (self, *others)
+        frame = _frame_of(together) if others else self._own_frame()
+        start, has_failed = self._index, False
+        while start < len(members) and not has_failed:
+            end = start + LOOK // len(together)
+            for channel in members[start:end]:
                 box = channels.get(channel)
-                if type(box) is Inbox and box.loop is loop:
-                    if frame is not None and (express := box.express) is not None:
-                        express(frame)
+                inbox = box if type(box) is Inbox and box.loop is loop else None
+                if inbox is not None and frame is not None and inbox.express is not None:
+                    inbox.express(frame)
+                    continue
+                for fan in together:
+                    try:
+                        if inbox is None:
+                            is_in = put(fan, channel)
+                        else:
+                            message, begin = fan.copies(), inbox.begin
+                            is_in = (begin is not None and begin(message)) or inbox.put(
+                                message, fan.sent_at
+                            )
+                    except Exception as error:
+                        fan.failure, has_failed = error, True
                         continue
-                    message, begin = copies(), box.begin
-                    is_in = (begin is not None and begin(message)) or box.put(message, sent_at)
-                else:
-                    is_in = put(self, channel)
-                if not is_in:
-                    dropped += 1
-                    telemetry.emit(telemetry.MessageDropped(channel, "full"))
-            self.dropped += dropped
-            self.delivered += self._index - start - dropped
+                    if not is_in:
+                        fan.dropped += 1
+                        telemetry.emit(telemetry.MessageDropped(channel, "full"))
+            start = min(end, len(members))
+            for fan in together:
+                fan._index = start
             if time.monotonic() > until:
                 return
 
-    def end(self, error: BaseException | None = None) -> None:
+    def _own_frame(self) -> Broadcast | None:
+        copies = self.copies
+        return copies if type(copies) is Broadcast and copies["type"] == SEND else None
+
+    def end(self) -> None:
         """Let whoever waits go on."""
-        self._index = len(self._members)
-        if self.done is not None and not self.done.done():
-            if error is None:
-                self.done.set_result(None)
-            else:
-                self.done.set_exception(error)
+        if self._ended is not None:
+            self._ended(self)
+        if self.failure is not None and self.is_left:
+            what = "A message to group %s did not reach all of it."
+            logger.error(what, self.group, exc_info=self.failure)
+        if self.done is None or self.done.done():
+            return
+        if self.failure is None or self.is_left:
+            self.done.set_result(None)
+        else:
+            self.done.set_exception(self.failure)
 
 
 class FanOuts:
@@ -151,59 +198,67 @@ class FanOuts:
     def __init__(self, put: Put) -> None:
         self._put = put
         # Each loop has lines of its own, and only it looks at them.
-        self._lines: dict[tuple[Loop, str], list[FanOut]] = {}
-        # The groups whose fan-outs go on, in the order of their turns, by loop.
-        self._going_on: dict[Loop, deque[str]] = {}
+        self._lines: dict[Line, list[FanOut]] = {}
+        # The lines that go on, in the order of their turns, by loop.
+        self._going_on: dict[Loop, deque[Line]] = {}
 
-    def start(self, fan: FanOut) -> asyncio.Future[Any] | None:
-        """Begin, or stand in line; return what is done at the end, if that has not come yet.
+    def start(self, fan: FanOut, may_leave: Callable[[], bool]) -> None:
+        """Begin, or stand in line; if it is not over then, ``fan.done`` says when it is.
+
+        Args:
+            fan: Has not begun.
+            may_leave: Whether its sender need not wait, if the group is large.
 
         Raises:
             Exception: The message cannot be delivered at all.
         """
-        key = (fan._loop, fan.group)
+        key = (fan.loop, fan.group)
         line = self._lines.get(key)
-        if line is not None:
-            line.append(fan)
-            fan.done = fan._loop.create_future()
-            return fan.done
-        line = self._lines[key] = [fan]
-        if not may_begin():
+        leaves = len(fan._members) > LARGE and may_leave()
+        if line is None and not leaves and may_begin():
+            self._begin(fan, key)
+            if fan.is_over:
+                return
+        elif line is None:
             # Within a message's handler that has been begun, the members' cannot begin.
-            fan.done = fan._loop.create_future()
-            self._go_on_later(fan, call_soon)
-            return fan.done
+            line = self._lines[key] = [fan]
+            self._go_on_later(key, call_soon)
+        else:
+            line.append(fan)
+        fan.done = fan.loop.create_future()
+        fan.is_left = leaves and line is not None and len(line) <= MOST_TOGETHER
+
+    def _begin(self, fan: FanOut, key: Line) -> None:
+        line = self._lines[key] = [fan]
         try:
             fan.advance(self._put, time.monotonic() + SLICE)
-        except BaseException:
+        except BaseException as error:
+            fan.failure = error
+        if fan.is_over:
+            del line[0]
             fan.end()
-            raise
-        finally:
-            if fan.is_done:
-                del line[0]
-            else:
-                fan.done = fan._loop.create_future()
-            if line:
-                self._go_on_later(fan, call_after_others)
-            else:
-                del self._lines[key]
-        return fan.done
+        if line:
+            self._go_on_later(key, call_after_others)
+        else:
+            del self._lines[key]
+        if fan.failure is not None:
+            raise fan.failure
 
-    def _go_on_later(self, fan: FanOut, call: Callable[..., None]) -> None:
-        loop = fan._loop
+    def _go_on_later(self, key: Line, call: Callable[..., None]) -> None:
+        loop = key[0]
         waiting = self._going_on.get(loop)
         if waiting is None:
             waiting = self._going_on[loop] = deque()
             call(loop, self._go_on, loop)
-        waiting.append(fan.group)
+        waiting.append(key)
 
     def _go_on(self, loop: Loop) -> None:
         waiting = self._going_on[loop]
         until = time.monotonic() + SLICE
         # Each has a turn at most, so that those behind a long one come before it does again.
         for _ in range(len(waiting)):
-            if self._advance(loop, group := waiting.popleft(), until):
-                waiting.append(group)
+            if self._advance(key := waiting.popleft(), until):
+                waiting.append(key)
             if time.monotonic() > until:
                 break
         if waiting:
@@ -211,18 +266,38 @@ class FanOuts:
         else:
             del self._going_on[loop]
 
-    def _advance(self, loop: Loop, group: str, until: float) -> bool:
-        """Let the first fan-out of a line go on; return whether there is more to do."""
-        key = (loop, group)
+    def _advance(self, key: Line, until: float) -> bool:
+        """Let the first of a line go on, and all who go with it; return whether more is to do."""
         line = self._lines[key]
-        fan = line[0]
+        first = line[0]
+        others = _followers(first, line) if len(line) > 1 else ()
         try:
-            fan.advance(self._put, until)
+            first.advance(self._put, until, others)
         except Exception as error:
-            fan.end(error)
-        if fan.is_done:
-            del line[0]
-            fan.end()
-        if not line:
-            del self._lines[key]
-        return bool(line)
+            # A frame that cannot be sent.
+            for fan in (first, *others):
+                fan.failure = error
+        if first.is_over or others:
+            for fan in (first, *others):
+                if fan.is_over:
+                    line.remove(fan)
+                    fan.end()
+        if line:
+            return True
+        del self._lines[key]
+        return False
+
+
+def _followers(first: FanOut, line: list[FanOut]) -> list[FanOut]:
+    found = []
+    for fan in line[1:MOST_TOGETHER]:
+        if not fan.goes_with(first):
+            break
+        found.append(fan)
+    return found
+
+
+def _frame_of(together: Sequence[FanOut]) -> Joined | None:
+    """Return what an idle client gets without a handler, if all that go together are frames."""
+    frames = [frame for fan in together if (frame := fan._own_frame()) is not None]
+    return join(frames) if len(frames) == len(together) else None

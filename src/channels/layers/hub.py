@@ -12,7 +12,6 @@ import heapq
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from channels import telemetry
 from channels._core.broadcast import Broadcast
@@ -104,8 +103,9 @@ class Hub:
         copies: Callable[[], Message],
         age: float = 0.0,
         *,
-        ended: Ended = lambda fan: None,
-    ) -> asyncio.Future[Any] | None:
+        ended: Ended | None = None,
+        may_leave: Callable[[], bool] = lambda: False,
+    ) -> FanOut:
         """Put a copy into the inbox of every member; a full one drops it, counted. O(members).
 
         Args:
@@ -113,9 +113,11 @@ class Hub:
             copies: Makes the message of each.
             age: Seconds since it was sent.
             ended: Called when every member has had its turn.
+            may_leave: Asked if the group is large: whether the sender need not wait, because the
+                event loop goes on and nothing that it sends next may overtake.
 
         Returns:
-            ``None``, or what is done when that comes later.
+            The fan-out: if it ``is_left`` the sender need not wait, else for ``done``, if any.
         """
         fan = FanOut(
             group,
@@ -123,13 +125,10 @@ class Hub:
             channels=self.channels,
             copies=copies,
             sent_at=time.monotonic() - age,
+            ended=ended,
         )
-        done = self._fan_outs.start(fan)
-        if done is None:
-            ended(fan)
-        else:
-            done.add_done_callback(lambda _: ended(fan))
-        return done
+        self._fan_outs.start(fan, may_leave)
+        return fan
 
     async def receive(self, channel: str) -> Message:
         """Wait for the next message of a channel that has no consumer on this hub.

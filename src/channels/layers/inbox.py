@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from channels import telemetry
-from channels._core.broadcast import SEND, Broadcast
+from channels._core.broadcast import SEND, Broadcast, Joined
 from channels._core.mailbox import Mailbox
 from channels.stepping import may_begin
 from channels.typing import Message
@@ -38,7 +38,7 @@ class Inbox:
     def __init__(self, channel: str, mailbox: Mailbox[Message], wake: Callable[[], None]) -> None:
         self.channel: str = channel
         self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
-        self.express: Callable[[Broadcast], None] | None = None
+        self.express: Callable[[Broadcast | Joined], None] | None = None
         self.begin: Callable[[Message], bool] | None = None
         self.on_the_way: int = 0
         self._mailbox = mailbox

@@ -16,6 +16,8 @@ from channels.history.memory import MemoryTopics
 from channels.layers.base import BaseChannelLayer
 from channels.layers.hub import Hub
 from channels.layers.inbox import Backlog, Inbox
+from channels.layers.leaving import leave, unfinished, wait_for
+from channels.stepping import is_stepping
 from channels.typing import Message
 
 LETTER_OF_BYTE: Final = bytes(
@@ -96,6 +98,8 @@ class InMemoryChannelLayer(BaseChannelLayer):
         if type(channel) is not str or channel not in self._hub.channels:
             self.require_valid_channel_name(channel)
             self._hub.sweep()
+        if (before := unfinished()) is not None:
+            await wait_for(before)
         if not self._hub.deliver(channel, copies()):
             raise ChannelFull(channel, self.get_capacity(channel))
 
@@ -140,6 +144,9 @@ class InMemoryChannelLayer(BaseChannelLayer):
     async def group_send(self, group: str, message: Message) -> None:
         """Put an independent copy of ``message`` into the inbox of every member. O(members).
 
+        All have it when this returns. Within a handler it may return sooner, for a group of more
+        than 64; nothing that the handler sends later overtakes it.
+
         Raises:
             AssertionError: ``message`` is not a dict.
             InvalidNameError: ``group`` is no group name. Nothing was sent.
@@ -149,10 +156,14 @@ class InMemoryChannelLayer(BaseChannelLayer):
         copies = _copies(message)
         if type(group) is not str or group not in self._hub.membership.groups:
             self.require_valid_group_name(group)
+        if (before := unfinished(group)) is not None:
+            await wait_for(before)
         self._hub.sweep()
-        done = self._hub.fan_out(group, copies)
-        if done is not None:
-            await done
+        fan = self._hub.fan_out(group, copies, may_leave=is_stepping)
+        if fan.is_left:
+            leave(fan)
+        elif fan.done is not None:
+            await fan.done
 
     def _new_mailbox(self, channel: str) -> Mailbox[Message]:
         return Mailbox(self.get_capacity(channel), self.expiry)

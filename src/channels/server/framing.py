@@ -13,7 +13,7 @@ import codecs
 import zlib
 from typing import Any, Final
 
-from channels._core.broadcast import Broadcast
+from channels._core.broadcast import Broadcast, Joined
 from channels.exceptions import PeerError
 
 try:
@@ -245,18 +245,19 @@ def encode_message(payload: str | bytes, window_bits: int = 0) -> bytes:
     return encode(opcode, payload)
 
 
-def broadcast_frame(event: Broadcast, window_bits: int) -> bytes:
+def broadcast_frame(event: Broadcast | Joined, window_bits: int) -> bytes:
     """Return the frame of a broadcast, made for the first socket and kept for the others.
 
-    Raises:
-        UnicodeEncodeError: The text holds a lone surrogate, which no frame can carry.
+    Of several that were joined, their frames.
     """
     frame = event.frames.get(window_bits)
     if frame is None:
-        payload = event.get("text")
-        if payload is None:
-            payload = event["bytes"]
-        frame = event.frames[window_bits] = encode_message(payload, window_bits)
+        if isinstance(event, Joined):
+            frame = b"".join([broadcast_frame(part, window_bits) for part in event.parts])
+        else:
+            payload = event["bytes"] if "bytes" in event else event["text"]
+            frame = encode_message(payload, window_bits)
+        event.frames[window_bits] = frame
     return frame
 
 

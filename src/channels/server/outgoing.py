@@ -16,7 +16,7 @@ from os import write
 from typing import Final, cast
 
 from channels import telemetry
-from channels._core.broadcast import Broadcast
+from channels._core.broadcast import Broadcast, Joined
 from channels._core.outbox import Outbox, SlowConsumer
 from channels.exceptions import PeerGoneError
 from channels.server.framing import PONG, broadcast_frame, encode
@@ -88,7 +88,7 @@ class Outgoing(asyncio.Protocol):
             # Full as soon as it holds anything.
             self._transport.set_write_buffer_limits(high=0)
 
-    def write(self, event: Broadcast) -> None:
+    def write(self, event: Broadcast | Joined) -> None:
         """Send a broadcast without waiting; nothing is done for a client that has gone.
 
         Its frame is encoded for the first socket and kept for the others.
@@ -99,7 +99,7 @@ class Outgoing(asyncio.Protocol):
         if frame is None:
             frame = broadcast_frame(event, self._window_bits)
         if self._drained is not None:
-            self._put_off(frame, event)
+            self._put_off(event)
         elif self._unsent or self._fd < 0:
             self._transmit(frame)
         else:
@@ -200,15 +200,18 @@ class Outgoing(asyncio.Protocol):
         if self._state is not OPEN:
             raise PeerGoneError(f"the socket is {self._state}")
 
-    def _put_off(self, frame: bytes, event: Broadcast) -> None:
+    def _put_off(self, event: Broadcast | Joined) -> None:
         if self._outbox is None:
             limits = self._limits
             self._outbox = Outbox(self.slow_consumer, limits.outbox_frames, limits.outbox_bytes)
-        dropped = self._outbox.add(frame, event.key, event.slow_consumer)
-        if dropped.frames:
-            telemetry.emit(telemetry.FrameDropped(*dropped))
-            if dropped.reason == "disconnected":
-                self._close(SLOW_CONSUMER, "slow consumer")
+        for part in event.parts if isinstance(event, Joined) else (event,):
+            frame = broadcast_frame(part, self._window_bits)
+            dropped = self._outbox.add(frame, part.key, part.slow_consumer)
+            if dropped.frames:
+                telemetry.emit(telemetry.FrameDropped(*dropped))
+                if dropped.reason == "disconnected":
+                    self._close(SLOW_CONSUMER, "slow consumer")
+                    return
 
     def _flush_outbox(self) -> None:
         """Hand all that waits to the transport, full or not: the close comes behind it."""

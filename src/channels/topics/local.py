@@ -35,7 +35,7 @@ class LocalLayer(InMemoryChannelLayer):
         Returns:
             ``None``, or what is done when the last has had it.
         """
-        return self._hub.fan_out(topic, frame)
+        return self._hub.fan_out(topic, frame).done
 
     def hand_over(self, channel: str, frame: Broadcast) -> None:
         """Give ``frame`` to one; what it has no room for is counted, and the client recovers."""

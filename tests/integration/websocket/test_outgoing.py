@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from channels._core.broadcast import Broadcast
+from channels._core.broadcast import Broadcast, Joined
 from channels._core.outbox import SlowConsumer
 from channels.server.outgoing import MOST_UNSENT
 from tests.conftest import SLOW
@@ -92,6 +92,46 @@ async def test_the_policy_says_which_frames_a_slow_client_misses(
             assert counted[f"FrameDropped.{reason}"] == 5
             seen = numbers(await peer.frames(sent + 5))
             assert seen == [*range(sent), *(sent + number for number in kept)]
+
+
+async def test_frames_that_go_together_are_one_write(serve: Serve, writes: list[bytes]) -> None:
+    async with serve(accepting) as site:
+        peer = await site.open()
+        [protocol] = site.protocols
+        writes.clear()
+
+        protocol.write(Joined([broadcast(1, size=1), broadcast(2, size=1)]))
+
+        assert writes == [b"\x81\x07000001x\x81\x07000002x"]
+        assert numbers(await peer.frames(2)) == [1, 2]
+
+
+async def test_a_slow_client_misses_each_of_them_by_itself(
+    serve: Serve, counted: Counter[str]
+) -> None:
+    with override_settings(CHANNELS={"OUTBOX_FRAMES": 5}):
+        async with serve(accepting) as site:
+            peer, protocol, sent = await stuck(site, SlowConsumer.DROP_NEWEST)
+
+            protocol.write(Joined([broadcast(sent + number) for number in range(7)]))
+
+            assert counted["FrameDropped.full"] == 2
+            assert numbers(await peer.frames(sent + 5)) == list(range(sent + 5))
+
+
+async def test_a_slow_client_that_is_sent_away_gets_none_of_those_behind(
+    serve: Serve, counted: Counter[str]
+) -> None:
+    with override_settings(CHANNELS={"OUTBOX_FRAMES": 5}):
+        async with serve(accepting) as site:
+            peer, protocol, sent = await stuck(site, SlowConsumer.DISCONNECT)
+
+            protocol.write(Joined([broadcast(number) for number in range(8)]))
+
+            assert counted["FrameDropped.disconnected"] == 6
+            assert protocol._outbox is None
+            assert numbers(await peer.frames(sent)) == list(range(sent))
+            assert await peer.closed() == (3001, "slow consumer")
 
 
 async def test_a_slow_client_may_get_just_the_latest_of_each_key(

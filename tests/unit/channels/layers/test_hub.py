@@ -74,13 +74,9 @@ def _one_slice(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def fan_out(hub: Hub, group: str, copies: Callable[[], dict[str, Any]]) -> tuple[int, int]:
     """Send to a group that is served in one go; return how many members got it and missed it."""
-    ends: list[tuple[int, int]] = []
-    assert (
-        hub.fan_out(group, copies, ended=lambda fan: ends.append((fan.delivered, fan.dropped)))
-        is None
-    )
-    [end] = ends
-    return end
+    fan = hub.fan_out(group, copies)
+    assert fan.is_over
+    return fan.delivered, fan.dropped
 
 
 class TestDelivery:
@@ -688,9 +684,9 @@ class Sender:
                 if self.hub.deliver(self.names[n % len(self.names)], message(n)):
                     self.accepted.append(n)
             else:
-                done = self.hub.fan_out("room", message(n).copy, ended=self.note)
-                if done is not None:
-                    await done
+                fan = self.hub.fan_out("room", message(n).copy, ended=self.note)
+                if fan.done is not None:
+                    await fan.done
 
     def note(self, fan: FanOut) -> None:
         self.delivered += fan.delivered
