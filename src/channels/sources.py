@@ -23,6 +23,8 @@ from channels.typing import Event, Receive, Scope
 EXTENSION: Final = "channels.direct"
 LOOK_AHEAD: Final = 10
 """Unread events, and turns of the event loop, within which a failed send must be explained."""
+TAKEN: Final = float("inf")
+"""Since when an event is unread if none is."""
 
 
 class Source(Protocol):
@@ -96,39 +98,49 @@ class Direct:
         patience: Seconds after which one more event is read although one is unhandled.
     """
 
-    __slots__ = ("_patience", "_socket", "_timer", "_unread")
+    __slots__ = ("_ahead", "_loop", "_patience", "_socket", "_timer", "_unread_since")
 
     def __init__(
         self, socket: DirectSocket, arrived: Callable[[Event], None], patience: float
     ) -> None:
         self._socket = socket
         self._patience = patience
+        self._loop = asyncio.get_running_loop()
+        # Runs on when what it was set for is taken: a timer for each frame costs more than that.
         self._timer: asyncio.TimerHandle | None = None
-        self._unread = 0
+        self._unread_since = TAKEN
+        self._ahead = 0
         socket.listen(arrived)
 
     def take(self) -> Event | None:
         """Remove and return the next event, or ``None``."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer, self._unread = None, 0
+        self._unread_since, self._ahead = TAKEN, 0
         return self._socket.take()
 
     def is_unread(self) -> None:
         """Note that an event has come during a handler, and will not be taken at once."""
-        if self._timer is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._patience, self.look_ahead)
+        if self._unread_since == TAKEN:
+            self._unread_since = self._loop.time()
+            if self._timer is None:
+                self._timer = self._loop.call_later(self._patience, self._look)
 
     def look_ahead(self) -> None:
         """Read one event further, unless ``LOOK_AHEAD`` are unread already."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._unread += 1
-        if self._unread < LOOK_AHEAD:
+        self._unread_since = TAKEN
+        self._ahead += 1
+        if self._ahead < LOOK_AHEAD:
             self.is_unread()
             self._socket.look_ahead()
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._unread_since == TAKEN:
+            return
+        rest = self._unread_since + self._patience - self._loop.time()
+        if rest > 0:
+            self._timer = self._loop.call_later(rest, self._look)
+        else:
+            self.look_ahead()
 
     def stop(self) -> None:
         """Take no more."""

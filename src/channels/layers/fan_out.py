@@ -138,7 +138,7 @@ class FanOut:
         """
         members, channels, loop = self._members, self._channels, self.loop
         together = (self, *others)
-        frame = _frame_of(together) if others else self._own_frame()
+        frame = _frame_of(together) if type(self.copies) is Broadcast else None
         start, has_failed = self._index, False
         while start < len(members) and not has_failed:
             end = start + LOOK // len(together)
@@ -168,10 +168,6 @@ class FanOut:
                 fan._index = start
             if time.monotonic() > until:
                 return
-
-    def _own_frame(self) -> Broadcast | None:
-        copies = self.copies
-        return copies if type(copies) is Broadcast and copies["type"] == SEND else None
 
     def end(self) -> None:
         """Let whoever waits go on."""
@@ -297,7 +293,11 @@ def _followers(first: FanOut, line: list[FanOut]) -> list[FanOut]:
     return found
 
 
-def _frame_of(together: Sequence[FanOut]) -> Joined | None:
+def _frame_of(together: Sequence[FanOut]) -> Broadcast | Joined | None:
     """Return what an idle client gets without a handler, if all that go together are frames."""
-    frames = [frame for fan in together if (frame := fan._own_frame()) is not None]
-    return join(frames) if len(frames) == len(together) else None
+    frames = []
+    for fan in together:
+        if type(fan.copies) is not Broadcast or fan.copies["type"] != SEND:
+            return None
+        frames.append(fan.copies)
+    return frames[0] if len(frames) == 1 else join(frames)

@@ -8,6 +8,7 @@ consumer and other loops share one lock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import threading
 import time
@@ -154,9 +155,13 @@ class Hub:
 
         O(1) when none is due; O(log channels) for each that is.
         """
-        now = time.monotonic()
-        if not self._is_due(now):
+        # Every send asks: most have nothing to look at, and none takes the lock for that.
+        if not self._due:
             return
+        now = time.monotonic()
+        with contextlib.suppress(IndexError):  # another thread may empty the list meanwhile
+            if self._due[0][0] > now:
+                return
         with self._lock:
             while self._due and self._due[0][0] <= now:
                 channel = heapq.heappop(self._due)[1]
@@ -164,13 +169,6 @@ class Hub:
                 box = self.channels.get(channel)
                 if isinstance(box, Backlog):
                     self._clean(box, now)
-
-    def _is_due(self, now: float) -> bool:
-        # Without the lock, since every send asks; another thread may empty the list meanwhile.
-        try:
-            return self._due[0][0] <= now
-        except IndexError:
-            return False
 
     def expire_memberships(self) -> None:
         """End the memberships that are too old, in every group. O(groups).
