@@ -11,7 +11,7 @@ import functools
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext
 from django.core.exceptions import SynchronousOnlyOperation
@@ -43,19 +43,25 @@ def run(work: Callable[[], Awaitable[T]], *, instead: str) -> T:
 def run_blocking(work: Callable[[], Awaitable[T]]) -> T:
     """Do ``work`` as ``run`` does, also where another event loop has to wait for it."""
 
-    async def there() -> T:
+    async def there() -> tuple[T, None] | tuple[None, BaseException]:
         # Sync code below it would else wait for the caller's thread, which waits for it.
         set_parent_executor(None)
         context = ThreadSensitiveContext()
         SyncToAsync.thread_sensitive_context.set(context)
         try:
-            return await work()
+            return await work(), None
+        except (SystemExit, KeyboardInterrupt) as error:
+            # Raised here, it would end the thread that everybody uses.
+            return None, error
         finally:
             executor = SyncToAsync.context_to_thread_executor.pop(context, None)
             if executor is not None:
                 executor.shutdown(wait=False)
 
-    return asyncio.run_coroutine_threadsafe(there(), loop()).result()
+    result, ending = asyncio.run_coroutine_threadsafe(there(), loop()).result()
+    if ending is not None:
+        raise ending
+    return cast("T", result)
 
 
 def run_after_commit(

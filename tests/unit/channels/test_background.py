@@ -33,6 +33,17 @@ def test_what_goes_wrong_is_raised_to_the_caller() -> None:
         background.run(fail, instead="await it")
 
 
+@pytest.mark.parametrize("ending", [SystemExit, KeyboardInterrupt])
+def test_who_ends_the_program_ends_it_in_the_caller_s_thread(ending: type[BaseException]) -> None:
+    async def end() -> None:
+        raise ending
+
+    with pytest.raises(ending):
+        background.run(end, instead="await it")
+
+    assert background.run(_where, instead="await it")[0] == "channels"
+
+
 async def test_an_event_loop_is_not_blocked_unless_it_says_so() -> None:
     with pytest.raises(SynchronousOnlyOperation, match="block the event loop; await it instead"):
         background.run(_where, instead="await it")
@@ -46,16 +57,17 @@ async def test_sync_code_below_it_does_not_wait_for_the_caller_s_thread() -> Non
     async def work() -> str:
         return await sync_to_async(lambda: threading.current_thread().name)()
 
-    def call() -> str:
-        return background.run(work, instead="await it")
+    def call() -> tuple[str, str]:
+        return threading.current_thread().name, background.run(work, instead="await it")
 
     async with ThreadSensitiveContext():
-        caller = await sync_to_async(lambda: threading.current_thread().name)()
-        worker = await asyncio.wait_for(sync_to_async(call)(), 10)
+        caller, worker = await asyncio.wait_for(sync_to_async(call)(), 10)
+    assert worker not in (caller, "channels")
 
-    assert worker != caller
     # Below a sync caller that waits, too.
-    assert await sync_to_async(lambda: async_to_sync(sync_to_async(call))())() not in ("", caller)
+    waiting = sync_to_async(lambda: async_to_sync(sync_to_async(call))())
+    caller, worker = await asyncio.wait_for(waiting(), 10)
+    assert worker not in (caller, "channels")
 
 
 def test_a_thread_that_cannot_start_is_said_so_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
