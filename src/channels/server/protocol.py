@@ -10,15 +10,11 @@ The theory is a small state machine::
 ``CLOSING`` reads on, for the peer's close frame alone; ``ENDED`` reads nothing. Any of them is
 ``LOST`` when the transport is; messages that had come whole to an open socket are delivered first,
 then the disconnect.
-
-Reading is lazy. One event waits for the application; what follows stays bytes in the reader, and
-the transport is paused while there are some.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final, cast
 
 import uvicorn
@@ -34,22 +30,18 @@ from channels.exceptions import (
     PeerGoneError,
 )
 from channels.server.framing import (
-    BINARY,
-    CLOSE,
     PING,
-    TEXT,
     encode,
     encode_close,
     encode_message,
 )
+from channels.server.incoming import Incoming
 from channels.server.limits import TokenBucket
-from channels.server.opening import BODY, Opening, logger
-from channels.server.outgoing import ASKING, CLOSING, DENYING, ENDED, LOST, NEW, OPEN
+from channels.server.opening import BODY, logger
+from channels.server.outgoing import ASKING, CLOSING, DENYING, ENDED, LOST, OPEN
 from channels.server.wheel import get_wheel
 from channels.typing import Event, Scope
 
-MOST_UNREAD: Final = 4096
-"""Bytes behind a message that the application has not taken, from which on reading pauses."""
 CLOSE_TIMEOUT: Final = 10.0
 """Seconds that a peer has to answer our close, or to take what we have written before the end."""
 LINGER: Final = 2.0
@@ -59,7 +51,7 @@ would reset the connection and so lose the close frame that says what was wrong.
 PING_FRAME: Final = encode(PING, b"")
 
 
-class WebSocketProtocol(Opening):
+class WebSocketProtocol(Incoming):
     """Serves one WebSocket; for uvicorn's ``ws`` setting.
 
     Args:
@@ -72,16 +64,7 @@ class WebSocketProtocol(Opening):
     """
 
     __slots__ = (
-        "_arrived",
         "_awaits_pong",
-        "_bucket",
-        "_farewell",
-        "_has_parted",
-        "_is_quiet",
-        "_is_reading_paused",
-        "_message_at",
-        "_more",
-        "_waiter",
         "_wheel",
         "slot",
     )
@@ -90,18 +73,7 @@ class WebSocketProtocol(Opening):
         self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
     ) -> None:
         super().__init__(config, server_state, app_state)
-        # The last event the application will ever get, until it has taken it.
-        self._farewell: Event | None = None
-        self._has_parted = False
-        # Events read further ahead, because the first one is not taken.
-        self._more: list[Event] | None = None
-        self._arrived: Callable[[Event], None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._is_reading_paused = False
-        self._is_quiet = False
         self._awaits_pong = False
-        self._message_at = 0.0
-        self._bucket: TokenBucket | None = None
         self.slot: int = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,18 +82,6 @@ class WebSocketProtocol(Opening):
         self._server.connections.add(cast("Any", self))
         self._wheel = get_wheel()
         self._wheel.set(self, self._limits.handshake_timeout)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what the client sends."""
-        self._is_quiet = False
-        if self._state is NEW:
-            self._start(data)
-        elif self._reader is not None:
-            self._reader.feed(data)
-            if self._state is CLOSING or (self._state is OPEN and self._event is None):
-                self._read_on()
-            elif self._reader.pending() >= MOST_UNREAD:
-                self._pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application, and end it if it does not end by itself."""
@@ -174,50 +134,6 @@ class WebSocketProtocol(Opening):
             self._close(1012, "service restart")
         elif self._has_asked():
             self._refuse(503, "the server restarts")
-
-    async def receive(self) -> Event:
-        """Wait for the next event and take it; for ever after ``websocket.disconnect``.
-
-        Cancelling it takes nothing.
-        """
-        while (event := self.take()) is None:
-            waiter = self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await waiter
-            finally:
-                # One that was cancelled may end after the next has begun.
-                if self._waiter is waiter:
-                    self._waiter = None
-        return event
-
-    def listen(self, arrived: Callable[[Event], None] | None) -> None:
-        """Call ``arrived`` with each event as soon as it can be taken; with what is there at once.
-
-        Nobody may await ``receive`` meanwhile.
-        """
-        self._arrived = arrived
-        if arrived is not None:
-            for event in (self._event, *(self._more or ()), self._farewell):
-                if event is not None:
-                    arrived(event)
-
-    def take(self) -> Event | None:
-        """Remove and return the next event, or ``None``, and read on."""
-        event, self._event = self._event, self._more.pop(0) if self._more else None
-        if event is None:
-            event, self._farewell = self._farewell, None
-        elif self._event is None and (self._state is OPEN or self._state is LOST):
-            self._read_on()
-        return event
-
-    def look_ahead(self) -> None:
-        """Read one event further although one is untaken."""
-        first, self._event = self._event, None
-        self._read_on()
-        if first is not None:
-            if self._event is not None:
-                self._more = [*(self._more or ()), self._event]
-            self._event = first
 
     def send_now(self, event: Event) -> bool:
         """Send a ``websocket.send`` at once; ``False``, and nothing done, for anything else.
@@ -327,73 +243,6 @@ class WebSocketProtocol(Opening):
         if self._event is None:
             self._read_on()
 
-    # Reading.
-
-    def _read_on(self) -> None:
-        """Parse until an event waits for the application, or nothing more is whole."""
-        reader = self._reader
-        if reader is None:
-            return
-        try:
-            while self._event is None or self._state is CLOSING:
-                frame = reader.next()
-                if frame is None:
-                    break
-                self._take_frame(*frame)
-                if self._reader is None:
-                    return
-        except PeerError as error:
-            self._fail(error)
-            return
-        if self._is_reading_paused and (self._event is None or not reader.pending()):
-            self._resume_reading()
-
-    def _take_frame(self, opcode: int, payload: Any) -> None:
-        if opcode in (TEXT, BINARY):
-            if self._state is not CLOSING:
-                self._count_message()
-                key = "text" if opcode == TEXT else "bytes"
-                self._event = event = {"type": "websocket.receive", key: payload}
-                self._tell(event)
-        elif opcode == PING:
-            if self._state is OPEN:
-                self._pong(payload)
-        elif opcode == CLOSE:
-            self._take_close(*payload)
-
-    def _take_close(self, code: int, reason: str) -> None:
-        if self._state is OPEN:
-            self._part(code, reason)
-            self._end(encode_close(code))
-        elif self._state is CLOSING:
-            self._end(b"")
-        elif self._farewell is not None:
-            self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
-
-    def _count_message(self) -> None:
-        if self._bucket is None and self._limits.idle_timeout is None:
-            return
-        now = self._message_at = asyncio.get_running_loop().time()
-        if self._bucket is not None and not self._bucket.take(now):
-            raise PeerError(1008, "too many messages", limit="message_rate")
-
-    def _pause_reading(self) -> None:
-        if not self._is_reading_paused and not self._transport.is_closing():
-            self._is_reading_paused = True
-            self._transport.pause_reading()
-
-    def _resume_reading(self) -> None:
-        self._is_reading_paused = False
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
-
-    def _tell(self, event: Event) -> None:
-        """Let the application know that there is something to take."""
-        if self._arrived is not None:
-            self._arrived(event)
-        elif self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
     # The end.
 
     def _close(self, code: int, reason: str) -> None:
@@ -434,14 +283,6 @@ class WebSocketProtocol(Opening):
         self._transport.close()
         self._wheel.set(self, CLOSE_TIMEOUT)
         self._part(1006, "")
-
-    def _part(self, code: int, reason: str) -> None:
-        """Let ``websocket.disconnect`` be the last event; the first one to say so is right."""
-        if not self._has_parted:
-            self._has_parted = True
-            event = {"type": "websocket.disconnect", "code": code, "reason": reason}
-            self._farewell = event
-            self._tell(event)
 
     # Keeping alive.
 
