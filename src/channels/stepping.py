@@ -70,9 +70,9 @@ def may_begin_frame() -> bool:
 
 
 def is_stepping() -> bool:
-    """Return whether this is within a step of a handler that has been begun."""
-    drivers = _here.drivers
-    return drivers[FRAME] is None or drivers[MESSAGE] is None
+    """Return whether this is within a step of a handler, and so of a task that is parked."""
+    task = asyncio.current_task()
+    return task is not None and not getattr(task.get_coro(), "cr_running", True)
 
 
 def context_of(task: asyncio.Task[Any]) -> contextvars.Context:  # from Python 3.12 on

@@ -36,7 +36,7 @@ class Broadcast(dict[str, Any]):
     def __init__(self, message: Message, slow_consumer: SlowConsumer | None = None) -> None:
         super().__init__(_event(message))
         self.slow_consumer: SlowConsumer | None = slow_consumer
-        self.key: Any = message.get("key")
+        self.key: Any = _require_key(message.get("key"))
         self.frames: dict[Any, bytes] = {}
         self.message: Callable[[], Message] = copier(message)
 
@@ -113,6 +113,17 @@ def _event(message: Message) -> Event:
             text.encode()
         return {"type": SEND, "text": text}
     return {"type": SEND, "bytes": _require(data, bytes, "bytes")}
+
+
+def _require_key(key: Any) -> Any:
+    try:
+        hash(key)
+    except TypeError:
+        raise TypeError(
+            f"'key' of a message of type {SEND!r} must be hashable, such as a str, "
+            f"not {type(key).__name__}"
+        ) from None
+    return key
 
 
 def _require(value: Any, kind: type, name: str) -> Any:

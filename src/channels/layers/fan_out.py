@@ -124,9 +124,14 @@ class FanOut:
         """Members that have it."""
         return self._index - self.dropped
 
+    def stand_behind(self, last: FanOut) -> None:
+        """Share the members of ``last``, if they are the same; O(members)."""
+        if self._members == last._members:
+            self._members = last._members
+
     def goes_with(self, first: FanOut) -> bool:
-        """Return whether its next members are just those of ``first``."""
-        return self._index == first._index and self._members == first._members
+        """Return whether its next members are just those of ``first``. O(1)."""
+        return self._index == first._index and self._members is first._members
 
     def advance(self, put: Put, until: float, others: Sequence[FanOut] = ()) -> None:
         """Put a copy into the next members' inboxes.
@@ -139,8 +144,8 @@ class FanOut:
         members, channels, loop = self._members, self._channels, self.loop
         together = (self, *others)
         frame = _frame_of(together) if type(self.copies) is Broadcast else None
-        start, has_failed = self._index, False
-        while start < len(members) and not has_failed:
+        start = self._index
+        while together and start < len(members):
             end = start + LOOK // len(together)
             for channel in members[start:end]:
                 box = channels.get(channel)
@@ -158,7 +163,8 @@ class FanOut:
                                 message, fan.sent_at
                             )
                     except Exception as error:
-                        fan.failure, has_failed = error, True
+                        fan.failure = error
+                        together = tuple(other for other in together if other is not fan)
                         continue
                     if not is_in:
                         fan.dropped += 1
@@ -171,17 +177,20 @@ class FanOut:
 
     def end(self) -> None:
         """Let whoever waits go on."""
-        if self._ended is not None:
-            self._ended(self)
+        if self.done is not None and not self.done.done():
+            if self.failure is None or self.is_left:
+                self.done.set_result(None)
+            else:
+                self.done.set_exception(self.failure)
         if self.failure is not None and self.is_left:
             what = "A message to group %s did not reach all of it."
             logger.error(what, self.group, exc_info=self.failure)
-        if self.done is None or self.done.done():
-            return
-        if self.failure is None or self.is_left:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(self.failure)
+        elif self.failure is None and self._ended is not None:
+            try:
+                self._ended(self)
+            except Exception:
+                # The group's other messages go on.
+                logger.exception("What follows a message to group %s failed.", self.group)
 
 
 class FanOuts:
@@ -220,6 +229,8 @@ class FanOuts:
             line = self._lines[key] = [fan]
             self._go_on_later(key, call_soon)
         else:
+            if line:
+                fan.stand_behind(line[-1])
             line.append(fan)
         fan.done = fan.loop.create_future()
         fan.is_left = leaves and line is not None and len(line) <= MOST_TOGETHER

@@ -98,7 +98,7 @@ class InMemoryChannelLayer(BaseChannelLayer):
         if type(channel) is not str or channel not in self._hub.channels:
             self.require_valid_channel_name(channel)
             self._hub.sweep()
-        if (before := unfinished()) is not None:
+        if (before := unfinished(self)) is not None:
             await wait_for(before)
         if not self._hub.deliver(channel, copies()):
             raise ChannelFull(channel, self.get_capacity(channel))
@@ -115,6 +115,8 @@ class InMemoryChannelLayer(BaseChannelLayer):
 
     async def flush(self) -> None:
         """Drop every message, group and topic; running consumers keep their channels."""
+        if (before := unfinished(self)) is not None:
+            await wait_for(before)
         self._hub.flush()
         self._topics.flush()
 
@@ -139,13 +141,15 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """
         self.require_valid_channel_name(channel)
         self.require_valid_group_name(group)
+        if (before := unfinished(self)) is not None:
+            await wait_for(before)
         self._hub.leave(group, channel)
 
     async def group_send(self, group: str, message: Message) -> None:
         """Put an independent copy of ``message`` into the inbox of every member. O(members).
 
         All have it when this returns. Within a handler it may return sooner, for a group of more
-        than 64; nothing that the handler sends later overtakes it.
+        than 64; nothing that the handler then sends, or what it calls or starts, overtakes it.
 
         Raises:
             AssertionError: ``message`` is not a dict.
@@ -156,12 +160,12 @@ class InMemoryChannelLayer(BaseChannelLayer):
         copies = _copies(message)
         if type(group) is not str or group not in self._hub.membership.groups:
             self.require_valid_group_name(group)
-        if (before := unfinished(group)) is not None:
+        if (before := unfinished(self, group)) is not None:
             await wait_for(before)
         self._hub.sweep()
         fan = self._hub.fan_out(group, copies, may_leave=is_stepping)
         if fan.is_left:
-            leave(fan)
+            leave(fan, self)
         elif fan.done is not None:
             await fan.done
 

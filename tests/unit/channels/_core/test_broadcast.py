@@ -90,9 +90,11 @@ def test_a_close_keeps_its_code_and_reason() -> None:
         ({"text": "a", "bytes": b"a"}, ValueError, "got both"),
         ({"text": b"a"}, TypeError, "'text' of a message .* must be str, not bytes"),
         ({"bytes": "a"}, TypeError, "'bytes' of a message .* must be bytes, not str"),
+        ({"text": "\ud800"}, ValueError, "surrogates not allowed"),
+        ({"text": "a", "key": ["k"]}, TypeError, "'key' .* must be hashable, such as a str, not l"),
     ],
 )
-def test_a_frame_without_one_payload_is_refused(
+def test_a_frame_that_could_not_be_sent_is_refused(
     payload: dict[str, Any], error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):

@@ -15,7 +15,7 @@ import pytest
 
 from channels import telemetry
 from channels._core.mailbox import Mailbox
-from channels.layers.fan_out import FanOut
+from channels.layers.fan_out import LARGE, FanOut
 from channels.layers.hub import Hub
 from channels.layers.inbox import Backlog, Inbox
 from channels.telemetry import MessageDropped
@@ -188,6 +188,24 @@ class TestGroups:
         hub.fan_out("room", message(7).copy)
 
         assert (await hub.receive("thumbs"))["n"] == 7
+
+    async def test_what_fails_behind_a_message_keeps_no_other_from_its_way(
+        self, hub: Hub, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(fan: FanOut) -> None:
+            raise LookupError("deliberate")
+
+        hub.join("room", "member!1")
+        hub.fan_out("room", message(1).copy, ended=fail)
+
+        assert fan_out(hub, "room", message(2).copy) == (1, 0)
+        assert "What follows a message to group room failed." in caplog.text
+
+    async def test_a_large_group_without_leave_has_it_at_once(self, hub: Hub) -> None:
+        for number in range(LARGE + 1):
+            hub.join("crowd", f"member!{number}")
+
+        assert fan_out(hub, "crowd", message(1).copy) == (LARGE + 1, 0)
 
     async def test_an_unknown_group_is_no_members_and_makes_no_copy(self, hub: Hub) -> None:
         def refuse() -> dict[str, Any]:
