@@ -181,9 +181,12 @@ def _has_parent_thread() -> bool:
 
 def _are_alike(one: Context, other: Context) -> bool:
     # By identity: what a value's own comparison does, or costs, is anybody's guess.
-    return len(one) == len(other) and all(
-        other.get(var, _NOWHERE) is value for var, value in one.items()
-    )
+    if len(one) != len(other):
+        return False
+    for var, value in one.items():  # noqa: SIM110 - all() would make a generator each time
+        if other.get(var, _NOWHERE) is not value:
+            return False
+    return True
 
 
 def _assign() -> Lane:
