@@ -29,6 +29,8 @@ PING: Final = 9
 PONG: Final = 10
 FIN: Final = 0x80
 RSV1: Final = 0x40
+WHOLE_TEXT: Final = FIN | TEXT
+MASKED: Final = 0x80
 
 LEGAL: Final = frozenset(
     {CONTINUATION, TEXT, BINARY, FIN, FIN | TEXT, FIN | BINARY, FIN | CLOSE, FIN | PING, FIN | PONG}
@@ -62,6 +64,9 @@ class FrameReader:
             one frame, as it comes and inflated.
         max_message_bytes: Most bytes in a message, as it comes and inflated.
         has_deflate: Whether permessage-deflate was negotiated.
+
+    Attributes:
+        is_empty: Whether all that was received has been parsed.
     """
 
     __slots__ = (
@@ -71,16 +76,20 @@ class FrameReader:
         "_max_frame_bytes",
         "_max_message_bytes",
         "_message",
+        "_most_short",
         "_opening",
         "_validator",
+        "is_empty",
     )
 
     def __init__(self, max_frame_bytes: int, max_message_bytes: int, *, has_deflate: bool) -> None:
         self._max_frame_bytes = max_frame_bytes
         self._max_message_bytes = max_message_bytes
+        self._most_short = min(125, max_frame_bytes, max_message_bytes)
         self._legal = LEGAL_WITH_DEFLATE if has_deflate else LEGAL
         self._buffer: bytes | bytearray = b""
         self._at = 0
+        self.is_empty: bool = True
         # The first byte of a message that is not complete, and its payload so far.
         self._opening = 0
         self._message: bytearray | None = None
@@ -88,9 +97,8 @@ class FrameReader:
 
     def feed(self, received: bytes) -> None:
         """Take bytes in the order in which they came. O(their number), parsing none."""
-        rest = len(self._buffer) - self._at
-        if not rest:
-            self._buffer, self._at = received, 0
+        if self.is_empty:
+            self._buffer, self._at, self.is_empty = received, 0, not received
             return
         if isinstance(self._buffer, bytes):
             self._buffer = bytearray(memoryview(self._buffer)[self._at :])
@@ -110,20 +118,36 @@ class FrameReader:
             PeerError: The client has broken the protocol or a limit, known as soon as the bytes
                 that show it are there. Nothing after it can be read.
         """
+        if self.is_empty:
+            return None
+        buffer, at = self._buffer, self._at
+        if buffer[at] == WHOLE_TEXT and len(buffer) - at > 5 and self._message is None:
+            # As nearly all are: a short text with a mask.
+            length = buffer[at + 1] - MASKED
+            end = at + 6 + length
+            if 0 <= length <= self._most_short and end <= len(buffer):
+                return TEXT, _decoded(self._unmask(at + 6, end))
+        return self._next_of_any()
+
+    def _next_of_any(self) -> Frame | None:
         while (head := self._read_head()) is not None:
             first, start, end = head
-            buffer = self._buffer
-            if end > len(buffer):
+            if end > len(self._buffer):
                 return None
-            payload = apply_mask(buffer[start:end], buffer[start - 4 : start])
-            if end == len(buffer):
-                self._buffer, self._at = b"", 0
-            else:
-                self._at = end
-            frame = self._take(first, payload)
+            frame = self._take(first, self._unmask(start, end))
             if frame is not None:
                 return frame
         return None
+
+    def _unmask(self, start: int, end: int) -> bytes:
+        """Return a payload, whose mask is before it, and go on behind it."""
+        buffer = self._buffer
+        payload = apply_mask(buffer[start:end], buffer[start - 4 : start])
+        if end == len(buffer):
+            self._buffer, self._at, self.is_empty = b"", 0, True
+        else:
+            self._at = end
+        return payload
 
     def _read_head(self) -> tuple[int, int, int] | None:
         """Return a frame's first byte and where its payload starts and ends, once it is there."""
@@ -190,10 +214,7 @@ class FrameReader:
             self._require_message_size(len(payload))
         if first & 15 == BINARY:
             return BINARY, payload
-        try:
-            return TEXT, payload.decode()
-        except UnicodeDecodeError as error:
-            raise _not_utf8() from error
+        return TEXT, _decoded(payload)
 
     def _validate(self, payload: bytes, *, is_last: bool) -> None:
         # Told at the fragment that shows it, not at the end of the message (RFC 6455, 8.1).
@@ -327,6 +348,13 @@ def inflate(payload: bytes, limit: int) -> bytes:
 
 def _too_large(limit: int) -> PeerError:
     return PeerError(1009, f"message of over {limit} bytes", limit="max_message_bytes")
+
+
+def _decoded(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8() from error
 
 
 def _not_utf8() -> PeerError:

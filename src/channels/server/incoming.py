@@ -155,8 +155,6 @@ class Incoming(Opening):
             self._farewell = {"type": "websocket.disconnect", "code": code, "reason": reason}
 
     def _count_message(self) -> None:
-        if self._bucket is None and self._limits.idle_timeout is None:
-            return
         now = self._message_at = asyncio.get_running_loop().time()
         if self._bucket is not None and not self._bucket.take(now):
             raise PeerError(1008, "too many messages", limit="message_rate")
