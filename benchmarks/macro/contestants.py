@@ -100,16 +100,18 @@ def other(python: str, version: str, loop: str, *, app: str, path: str = "/") ->
     )
 
 
-def c_program(folder: Path, members: int, payload: int) -> Contestant | None:
-    """Build the C program and return it; ``None`` where there is no compiler."""
+def c_programs(folder: Path, members: int, payload: int) -> list[Contestant]:
+    """Build the C program and return both of its ways to write; none without a compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
-        return None
+        return []
     program = folder / "fan_out"
     subprocess.run([compiler, "-O2", "-o", str(program), str(HERE / "fan_out.c")], check=True)
-    return Contestant(
-        "C, one write each", (str(program), "{port}", str(members), str(payload)), "/"
-    )
+    command = (str(program), "{port}", str(members), str(payload))
+    return [
+        Contestant("C, one write each", command, "/"),
+        Contestant("C, one write for what comes together", (*command, "together"), "/"),
+    ]
 
 
 def our_python(version: str) -> str:

@@ -1,10 +1,10 @@
 /* The plainest possible fan-out: the limit that benchmarks/macro/fan_out.py compares with.
  *
- *     cc -O2 -o fan_out fan_out.c && ./fan_out PORT SOCKETS PAYLOAD_BYTES
+ *     cc -O2 -o fan_out fan_out.c && ./fan_out PORT SOCKETS PAYLOAD_BYTES [together]
  *
  * Answers each request with a fixed head, as a WebSocket server would, without looking at it. Then
  * each frame of that payload, from whatever client, makes it write one ready frame to each socket,
- * one write call each.
+ * one write call each; or, together, one for all the frames that one read has brought.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -49,12 +49,14 @@ static size_t make_frame(unsigned char *frame, size_t payload) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 4)
-        return fprintf(stderr, "usage: fan_out PORT SOCKETS PAYLOAD_BYTES\n"), 2;
+    if (count != 4 && count != 5)
+        return fprintf(stderr, "usage: fan_out PORT SOCKETS PAYLOAD_BYTES [together]\n"), 2;
     int sockets = atoi(arguments[2]), *members = calloc(sockets, sizeof *members), one = 1;
-    unsigned char frame[65540];
+    unsigned char frames[131072];
     char received[65536];
-    size_t size = make_frame(frame, atoi(arguments[3]));
+    size_t size = make_frame(frames, atoi(arguments[3])), most = count == 5 ? sizeof frames / size : 1;
+    for (size_t copy = 1; copy < most; copy++)
+        memcpy(frames + copy * size, frames, size);
     int listener = listen_at(atoi(arguments[1])), poller = epoll_create1(0);
     for (int member = 0; member < sockets; member++) {
         members[member] = accept(listener, NULL, NULL);
@@ -74,10 +76,12 @@ int main(int count, char **arguments) {
             if (got <= 0)
                 return 0;
             /* A client's frame is longer by its mask. */
-            for (size_t rest = got; rest >= size + 4; rest -= size + 4)
+            for (size_t rest = got / (size + 4), many; rest > 0; rest -= many) {
+                many = rest < most ? rest : most;
                 for (int member = 0; member < sockets; member++)
-                    if (write(members[member], frame, size) != (ssize_t)size)
+                    if (write(members[member], frames, many * size) != (ssize_t)(many * size))
                         die("write");
+            }
         }
     }
 }

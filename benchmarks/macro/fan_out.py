@@ -53,10 +53,9 @@ def measure(contestant: Contestant, members: int, rounds: int) -> Figures:
 
 def line_up(folder: Path, members: int, versions: list[str]) -> list[Contestant]:
     """Return every contestant."""
-    limit = contestants.c_program(folder, members, len(json.dumps({"message": "x" * 80})))
-    if limit is None:
+    found = contestants.c_programs(folder, members, len(json.dumps({"message": "x" * 80})))
+    if not found:
         print("There is no C compiler (cc): the limit is not measured.")
-    found = [] if limit is None else [limit]
     for version in versions:
         ours, theirs = contestants.our_python(version), contestants.upstream_python(version)
         for loop in ("uvloop", "asyncio"):

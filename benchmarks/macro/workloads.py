@@ -113,8 +113,8 @@ class Field:
             ),
             contestants.upstream(self._theirs, *self._how),
         ]
-        limit = contestants.c_program(folder, size, len(PAYLOAD))
-        cases = [Case(one.name, self._fanning(one, size)) for one in [*who, limit] if one]
+        who += contestants.c_programs(folder, size, len(PAYLOAD))
+        cases = [Case(one.name, self._fanning(one, size, deliveries=200_000)) for one in who]
         return Workload(f"2. websocket.send to a room of {size}: deliveries/s", cases)
 
     def _echo(self, path: str) -> Workload:
@@ -278,7 +278,9 @@ class Field:
             contestants.upstream(self._theirs, *self._how, path=path),
         )
 
-    def _fanning(self, one: Contestant, size: int) -> Callable[[], float]:
+    def _fanning(
+        self, one: Contestant, size: int, *, deliveries: int = 40_000
+    ) -> Callable[[], float]:
         is_slow = one.name.startswith(("Channels", "socketio"))
 
         def fan_out() -> float:
@@ -288,7 +290,7 @@ class Field:
             with running(one) as server:
                 peers = Peers(server.port, one.path)
                 peers.open(size)
-                rounds = max(8, (4_000 if is_slow else 40_000) // size)
+                rounds = max(8, (4_000 if is_slow else deliveries) // size)
                 peers.fan_out(payload, max(3, rounds // 10), 3)
                 rate = peers.fan_out(payload, rounds, 3)
                 peers.close()
