@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from channels._core.broadcast import Broadcast, copies_of, is_broadcast
+from channels._core.broadcast import MOST_JOINED, Broadcast, copies_of, is_broadcast, join
 
 LINE = {"type": "websocket.send", "text": "hello"}
 
@@ -99,6 +99,20 @@ def test_a_frame_that_could_not_be_sent_is_refused(
 ) -> None:
     with pytest.raises(error, match=text):
         copies_of({"type": "websocket.send", **payload})
+
+
+def test_short_frames_are_joined_in_their_order_and_long_ones_are_not() -> None:
+    parts = [
+        Broadcast({"type": "websocket.send", "text": "one"}),
+        Broadcast({"type": "websocket.send", "bytes": b"two"}),
+        Broadcast({"type": "websocket.send", "text": "x" * (MOST_JOINED - 6)}),
+    ]
+
+    joined = join(parts)
+
+    assert joined is not None
+    assert joined.parts == tuple(parts)
+    assert join([*parts, Broadcast({"type": "websocket.send", "text": "x"})]) is None
 
 
 @pytest.mark.parametrize("payload", [{"text": ""}, {"bytes": b""}, {"text": "a", "bytes": None}])
