@@ -177,9 +177,10 @@ class BrokeredChannelLayer(BaseChannelLayer):
                 over = "%s of %s channels over capacity in group %s"
                 self._logger.info(over, fan.dropped, total, group)
 
-        fan = self._hub.fan_out(group, copies_of(message), age, ended=ended, may_leave=lambda: True)
+        # Nothing is left in line: what the reader has next may be of the same sender.
+        fan = self._hub.fan_out(group, copies_of(message), age, ended=ended)
         self._hub.sweep()
-        return None if fan.is_left else fan.done
+        return fan.done
 
     def _arrived_for_channel(self, channel: str, message: Message, age: float = 0.0) -> None:
         if not self._hub.deliver(channel, message, age):
