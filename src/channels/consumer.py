@@ -226,7 +226,10 @@ class AsyncConsumer:
         """Leave what was joined for this connection and not left yet; here nothing."""
 
     def _find_handler(self, message: Event) -> Callable[[Event], Any]:
-        name = get_handler_name(message)
+        try:
+            name = _handler_name(message["type"])
+        except (KeyError, TypeError):
+            name = get_handler_name(message)  # says what is wrong
         handler = getattr(self, name, None)
         if callable(handler):
             return handler  # type: ignore[no-any-return] # as callable as can be told

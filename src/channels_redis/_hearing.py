@@ -67,7 +67,7 @@ class Echo:
         self._loop = asyncio.get_running_loop()
         self._heard_at: float | None = None
 
-    def heard(self) -> None:
+    def heard(self, topic: bytes = b"", payload: bytes = b"") -> None:
         """Note that a message has come back."""
         self._heard_at = self._loop.time()
 
@@ -92,7 +92,7 @@ class Echo:
         while True:
             try:
                 kind = await sharding.find_out()
-                await confirmed(subscriber.subscribe(kind, self.topic), budget)
+                await confirmed(subscriber.subscribe(kind, self.topic, self.heard), budget)
                 if self._heard_at is None:
                     self.heard()
                 await link.call(f"{kind}PUBLISH", self.topic, b"", repeatable=False)

@@ -112,20 +112,20 @@ class Homes(Generic[R]):
             with contextlib.suppress(RuntimeError):  # it has closed meanwhile
                 home.loop.call_soon_threadsafe(work, home.resident)
 
-    async def run(self, work: Callable[[R], Awaitable[T]]) -> T:
-        """Do ``work`` where the connections are.
+    def run(self, work: Callable[[R], Awaitable[T]]) -> Awaitable[T]:
+        """Do ``work`` where the connections are; await what this returns, once.
 
-        Raises:
+        Raises, out of it:
             RedisUnavailableError: That loop ended first.
         """
         loop = asyncio.get_running_loop()
         home = self._home
         if home is not None and home.loop is loop:
-            return await work(home.resident)
+            return work(home.resident)
         there = home.loop if home is not None and home.loop.is_running() else background.loop()
         if there is loop:
-            return await work(self._resident())
-        return await Carried(lambda: work(self._resident()), there).wait()
+            return work(self._resident())
+        return Carried(lambda: work(self._resident()), there).wait()
 
     async def close(self) -> None:
         """Close every connection; the next call makes new ones."""

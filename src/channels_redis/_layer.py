@@ -6,7 +6,7 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 from channels import telemetry
 from channels.history.broker import Listener
@@ -97,7 +97,8 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
 
     def deserialize(self, message: bytes) -> Message:
         """Return the message of these bytes."""
-        return cast("Message", self._serializer.deserialize(message))
+        found: Message = self._serializer.deserialize(message)
+        return found
 
     def topic_broker(self, listener: Listener) -> RedisTopicBroker:
         """Return a new broker of topics for the running event loop. No I/O.
@@ -202,19 +203,17 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
 
     def _read_payload(self, shard: int, payload: bytes) -> Message | None:
         try:
-            message = _require_dict(self.deserialize(payload))
+            message: object = self.deserialize(payload)
         except Exception as error:
             # Whatever a serializer raises: a wrong key, an expired token, foreign bytes.
             self._reject(shard, "payload", error)
             return None
-        return message
+        if isinstance(message, dict):
+            return message
+        what = f"expected a dict, got {type(message).__name__}"
+        self._reject(shard, "payload", ValueError(what))
+        return None
 
     def _reject(self, shard: int, reason: str, error: Exception) -> None:
         self._logger.error("Skipped what came from Redis shard %s: %s (%r)", shard, reason, error)
         telemetry.emit(telemetry.MessageRejected(str(shard), reason))
-
-
-def _require_dict(message: object) -> Message:
-    if not isinstance(message, dict):
-        raise ValueError(f"expected a dict, got {type(message).__name__}")
-    return message

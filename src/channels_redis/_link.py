@@ -75,18 +75,11 @@ class Call:
 
     __slots__ = ("answer", "command", "deadline", "number", "repeatable")
 
-    def __init__(
-        self,
-        command: Command,
-        answer: asyncio.Future[Reply],
-        *,
-        deadline: float,
-        repeatable: bool,
-    ) -> None:
+    def __init__(self, command: Command, answer: asyncio.Future[Reply], deadline: float) -> None:
         self.command = command
         self.answer = answer
         self.deadline = deadline
-        self.repeatable = repeatable
+        self.repeatable = True
         self.number = 0
 
 
@@ -139,9 +132,11 @@ class Link(Lifeline):
         if self.is_closed or len(self._pending) >= MOST_PENDING:
             answer.set_exception(self._error("is closed" if self.is_closed else "is overloaded"))
             return answer
-        call = Call(command, answer, deadline=self._deadline(), repeatable=repeatable)
+        now = self._loop.time()
+        call = Call(command, answer, self._deadline(now))
+        call.repeatable = repeatable
         if not self._pending:
-            self._heard_at = self._loop.time()
+            self._heard_at = now
         self._pending.append(call)
         if self._wire is not None:
             self._write(call, self._wire)
@@ -160,8 +155,7 @@ class Link(Lifeline):
             self._fail(call, "is closed")
         self._pending.clear()
 
-    def _deadline(self) -> float:
-        now = self._loop.time()
+    def _deadline(self, now: float) -> float:
         if self._budget is None:
             return float("inf")
         if self._away_since is None:

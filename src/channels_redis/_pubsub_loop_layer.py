@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from channels.layers.brokered import Registrations
 from channels_redis._connection import Shard
@@ -15,6 +16,9 @@ from channels_redis._hearing import Echo, Sharding, confirmed
 from channels_redis._lifeline import close_all
 from channels_redis._link import Link
 from channels_redis._subscriber import Arrived, Kinds, Subscriber
+
+PUBLISH: Final = {Kinds.TOPIC: "PUBLISH", Kinds.SHARDED: "SPUBLISH"}
+"""Commands that send to a topic of each kind."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -29,8 +33,9 @@ class Layer:
         shard_of: Gives the index of the shard that a topic is on.
         topic_of: Gives the topic of a group, without its hash tag.
         has_members: Whether a group has members in this process.
-        arrived: Takes a shard's index, a topic without its hash tag, and a payload. Nothing more is
+        arrived_for_group: Takes a shard's index, a group, its topic, and a payload. Nothing more is
             read until what it returns is done.
+        arrived_for_channel: Takes a shard's index, a channel, and a payload.
         changed: Takes whether the connection to a shard is there again.
     """
 
@@ -41,7 +46,8 @@ class Layer:
     shard_of: Callable[[str], int]
     topic_of: Callable[[str], str]
     has_members: Callable[[str], bool]
-    arrived: Callable[[int, str, bytes], asyncio.Future[Any] | None]
+    arrived_for_group: Callable[[int, str, bytes, bytes], asyncio.Future[Any] | None]
+    arrived_for_channel: Callable[[int, bytes, bytes], None]
     changed: Callable[[bool], None]
 
 
@@ -93,6 +99,8 @@ class RedisPubSubLoopLayer:
         self._shards: list[RedisSingleShardConnection] = []
         self._echoes: list[asyncio.Task[None]] = []
         self._in_cluster = layer.shards[0].is_in_cluster
+        # Where the topics of groups are, for as many as may well be in use.
+        self._place = functools.lru_cache(maxsize=4096)(self._place_of)
         self._sharding = Sharding(in_cluster=self._in_cluster, ask=lambda: self._links[0])
 
     def listen(self) -> None:
@@ -105,7 +113,6 @@ class RedisPubSubLoopLayer:
                 shard.open,
                 name=shard.tag,
                 logger=self._logger,
-                arrived=self._arrived_from(index, echo),
                 restored=lambda: self._layer.changed(True),
                 broke=lambda: self._layer.changed(False),
             )
@@ -140,62 +147,57 @@ class RedisPubSubLoopLayer:
         link = self._links[self._layer.shard_of(topic)]
         return link.call("PUBLISH", topic, payload, repeatable=False)
 
-    def publish_to_group(self, topic: str, payload: bytes) -> Awaitable[Any]:
+    def publish_to_group(self, group: str, payload: bytes) -> Awaitable[Any]:
         """Send to a group's topic; likewise."""
         kind = self._sharding.kind
         if kind is None:
-            return self._find_out_and_publish(topic, payload)
-        index = self._layer.shard_of(topic)
-        return self._links[index].call(
-            f"{kind}PUBLISH", self._tagged(index, topic), payload, repeatable=False
-        )
+            return self._find_out_and_publish(group, payload)
+        index, topic = self._place(group)
+        return self._links[index].call(PUBLISH[kind], topic, payload, repeatable=False)
 
     async def require_pattern(self, index: int, pattern: str) -> None:
         """Return when every channel of a shard whose name fits ``pattern`` is listened to."""
-        await self._confirm(self._shards[index].subscribe(Kinds.PATTERN, pattern))
+        await self._listen(index, Kinds.PATTERN, pattern, self._channel_taker(index))
 
     async def require_channel(self, channel: str) -> None:
         """Return when a channel that is read in many processes is listened to here."""
-        shard = self._shards[self._layer.shard_of(channel)]
-        await self._confirm(shard.subscribe(Kinds.TOPIC, channel))
+        index = self._layer.shard_of(channel)
+        await self._listen(index, Kinds.TOPIC, channel, self._channel_taker(index))
 
     def forget_channel(self, channel: str) -> None:
         """Listen to such a channel no more."""
         self._shards[self._layer.shard_of(channel)].unsubscribe(Kinds.TOPIC, channel)
 
-    async def _find_out_and_publish(self, topic: str, payload: bytes) -> None:
+    async def _find_out_and_publish(self, group: str, payload: bytes) -> None:
         await self._sharding.find_out()
-        await self.publish_to_group(topic, payload)
+        await self.publish_to_group(group, payload)
 
     def _register(self, group: str) -> asyncio.Future[Any]:
         return asyncio.ensure_future(self._subscribe(group))
 
     async def _subscribe(self, group: str) -> None:
         kind = await self._sharding.find_out()
-        topic = self._layer.topic_of(group)
-        index = self._layer.shard_of(topic)
-        await self._confirm(self._shards[index].subscribe(kind, self._tagged(index, topic)))
+        index, topic = self._place(group)
+        taker = functools.partial(self._layer.arrived_for_group, index, group)
+        await self._listen(index, kind, topic, taker)
 
     def _unregister(self, group: str) -> None:
+        index, topic = self._place(group)
+        kind = self._sharding.kind or Kinds.TOPIC
+        self._shards[index].unsubscribe(kind, topic)
+
+    async def _listen(self, index: int, kind: str, topic: str, taker: Arrived) -> None:
+        confirmation = self._shards[index].subscribe(kind, topic, taker)
+        await confirmed(confirmation, self._layer.budget)
+
+    def _channel_taker(self, index: int) -> Arrived:
+        return functools.partial(self._layer.arrived_for_channel, index)
+
+    def _place_of(self, group: str) -> tuple[int, str]:
+        """Return the index of the shard and the topic of ``group``."""
         topic = self._layer.topic_of(group)
         index = self._layer.shard_of(topic)
-        kind = self._sharding.kind or Kinds.TOPIC
-        self._shards[index].unsubscribe(kind, self._tagged(index, topic))
-
-    async def _confirm(self, confirmation: asyncio.Future[None]) -> None:
-        await confirmed(confirmation, self._layer.budget)
+        return index, self._tagged(index, topic)
 
     def _tagged(self, index: int, topic: str) -> str:
         return f"{{{self._layer.shards[index].tag}}}{topic}" if self._in_cluster else topic
-
-    def _arrived_from(self, index: int, echo: Echo) -> Arrived:
-        tag = len(self._tagged(index, ""))
-        arrived = self._layer.arrived
-
-        def take(topic: str, payload: bytes) -> asyncio.Future[Any] | None:
-            if topic == echo.topic:
-                echo.heard()
-                return None
-            return arrived(index, topic[tag:] if topic.startswith("{") else topic, payload)
-
-        return take

@@ -18,7 +18,7 @@ BATCH: Final = 500
 PING_INTERVAL: Final = 2.5
 """Seconds between two questions whether the server is there."""
 
-Arrived = Callable[[str, bytes], "asyncio.Future[Any] | None"]
+Arrived = Callable[[bytes, bytes], "asyncio.Future[Any] | None"]
 """Takes a topic and a payload. Nothing more is read until what it returns is done."""
 Subscription = tuple[str, str]
 """The first part of a verb, and a topic or a pattern."""
@@ -33,8 +33,8 @@ class Kinds:
 
 
 CONFIRMED: Final = {b"subscribe": "", b"psubscribe": "P", b"ssubscribe": "S"}
-ARRIVED: Final = {b"message": 1, b"smessage": 1, b"pmessage": 2}
-"""Where the topic stands in what arrived; its payload follows."""
+ARRIVED: Final = {"": b"message", "P": b"pmessage", "S": b"smessage"}
+"""What the server calls a message of each kind."""
 
 
 class Subscriber(Lifeline):
@@ -45,7 +45,6 @@ class Subscriber(Lifeline):
         name: For the log.
         logger: Where losses and returns are said.
         patience: Seconds without a sign of life after which the connection counts as broken.
-        arrived: Called with the topic and the payload of each message.
         restored: Called when, after a break, every topic is listened to again.
         broke: Called when the connection broke; what is sent from now on is missed.
     """
@@ -56,18 +55,18 @@ class Subscriber(Lifeline):
         *,
         name: str,
         logger: logging.Logger,
-        arrived: Arrived,
         restored: Callable[[], None],
         broke: Callable[[], None],
         patience: float = 10.0,
     ) -> None:
         super().__init__(open_connection, name=name, logger=logger, patience=patience)
-        self._arrived = arrived
         self._restored = restored
         self._on_break = broke
         # What is listened to, or is to be, and who waits for the first confirmation.
         self._wanted: dict[Subscription, asyncio.Future[None]] = {}
         self._unconfirmed: set[Subscription] = set()
+        # Who takes what arrives, by the server's word for it and the topic or pattern asked for.
+        self._takers: dict[bytes, dict[bytes, Arrived]] = {word: {} for word in ARRIVED.values()}
         # How often each was asked for on this connection without a confirmation yet.
         self._asked: Counter[Subscription] = Counter()
         self._is_restoring = False
@@ -78,8 +77,15 @@ class Subscriber(Lifeline):
         """What is listened to, or about to be."""
         return [topic for _, topic in self._wanted]
 
-    def subscribe(self, kind: str, topic: str) -> asyncio.Future[None]:
-        """Listen to a topic; the future is done when the server has confirmed it."""
+    def subscribe(self, kind: str, topic: str, arrived: Arrived) -> asyncio.Future[None]:
+        """Listen to a topic; the future is done when the server has confirmed it.
+
+        Args:
+            kind: One of ``Kinds``.
+            topic: A topic, or a pattern.
+            arrived: Called with each message, in place of who took the topic's before.
+        """
+        self._takers[ARRIVED[kind]][topic.encode()] = arrived
         subscription = (kind, topic)
         confirmed = self._wanted.get(subscription)
         if confirmed is None:
@@ -95,6 +101,7 @@ class Subscriber(Lifeline):
         """Listen to a topic no more."""
         confirmed = self._wanted.pop((kind, topic), None)
         if confirmed is not None:
+            del self._takers[ARRIVED[kind]][topic.encode()]
             confirmed.cancel()
             self._unconfirmed.discard((kind, topic))
             if self._wire is not None:
@@ -141,10 +148,12 @@ class Subscriber(Lifeline):
             self.break_off(ConnectionError(str(reply)))
         elif isinstance(reply, list):
             kind = reply[0]
-            if (at := ARRIVED.get(kind)) is not None:
-                later = self._arrived(reply[at].decode(errors="replace"), reply[at + 1])
-                if later is not None and self._wire is not None:
-                    self._wire.pause_until(later)
+            if (takers := self._takers.get(kind)) is not None:
+                # What was on its way when the topic was given up is for nobody.
+                if (arrived := takers.get(reply[1])) is not None:
+                    later = arrived(reply[-2], reply[-1])
+                    if later is not None and self._wire is not None:
+                        self._wire.pause_until(later)
             elif kind in CONFIRMED:
                 self._confirmed((CONFIRMED[kind], reply[1].decode()))
             elif kind == b"sunsubscribe" and ("S", reply[1].decode()) in self._wanted:

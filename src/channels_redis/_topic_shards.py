@@ -114,7 +114,8 @@ class TopicShard:
         """
         kind = await self._sharding.find_out()
         self._require_open()
-        await confirmed(self._reader().subscribe(kind, channel), self._options.budget)
+        confirmation = self._reader().subscribe(kind, channel, self._arrived)
+        await confirmed(confirmation, self._options.budget)
 
     def unlisten(self, channel: str) -> None:
         """Listen to ``channel`` no more."""
@@ -143,7 +144,6 @@ class TopicShard:
                 self._shard.open,
                 name=self.keys.tag,
                 logger=options.logger,
-                arrived=self._take,
                 restored=self._restored,
                 broke=lambda: None,
             )
@@ -156,12 +156,6 @@ class TopicShard:
             )
             self._task = asyncio.create_task(keeping)
         return self._subscriber
-
-    def _take(self, channel: str, payload: bytes) -> asyncio.Future[Any] | None:
-        if channel == self._echo.topic:
-            self._echo.heard()
-            return None
-        return self._arrived(channel, payload)
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -195,7 +189,7 @@ class TopicShards:
         )
 
         def arrived_from(index: int) -> Arrived:
-            return lambda channel, payload: arrived(index, channel, payload)
+            return lambda channel, payload: arrived(index, channel.decode(), payload)
 
         self.all: list[TopicShard] = [
             TopicShard(

@@ -7,6 +7,8 @@ out the server's pushes in the same way.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -34,6 +36,11 @@ class Wire(asyncio.Protocol):
         # Forgotten, it would close the connection.
         self._writer = writer
         self._transport = transport = cast("asyncio.Transport", writer.transport)
+        endpoint = transport.get_extra_info("socket")
+        # Where the socket may be written to past the transport, which would queue it (uvloop).
+        self._fd = -1
+        if endpoint is not None and transport.get_extra_info("sslcontext") is None:
+            self._fd = endpoint.fileno()
         self._replied = replied
         self._lost: Callable[[Exception], None] | None = lost
         self._reader = hiredis.Reader()
@@ -103,12 +110,19 @@ class Wire(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _flush(self) -> None:
-        unwritten, self._unwritten = self._unwritten, []
-        if self._lost is not None:
-            self._transport.write(b"".join(unwritten))
+        data, self._unwritten = b"".join(self._unwritten), []
+        if self._lost is None:
+            return
+        if self._fd >= 0 and not self._transport.get_write_buffer_size():
+            # What it does not take, and what is wrong with it, is for the transport.
+            with contextlib.suppress(OSError):
+                data = data[os.write(self._fd, data) :]
+        if data:
+            self._transport.write(data)
 
 
 def pack(*words: Any) -> bytes:
     """Return the bytes of a command; words are ``str``, ``bytes``, ``int`` or ``float``."""
     # hiredis is untyped here; it always gives bytes.
-    return cast("bytes", hiredis.pack_command(words))
+    packed: bytes = hiredis.pack_command(words)
+    return packed

@@ -160,8 +160,7 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         """
         self._require_message(message)
         payload = self.serialize(message)
-        topic = self._topic_of(group)
-        await self._homes.run(lambda here: here.publish_to_group(topic, payload))
+        await self._homes.run(lambda here: here.publish_to_group(group, payload))
 
     async def flush(self) -> None:
         """Drop every message and membership of this process; consumers keep their channels."""
@@ -192,25 +191,30 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
             shard_of=self.consistent_hash,
             topic_of=self._topic_of,
             has_members=self._has_members,
-            arrived=self._arrived,
+            arrived_for_group=self._take_for_group,
+            arrived_for_channel=self._take_for_channel,
             changed=self._connection_changed,
         )
         return RedisPubSubLoopLayer(layer, logger)
 
-    def _arrived(self, shard: int, topic: str, payload: bytes) -> asyncio.Future[Any] | None:
+    def _take_for_group(
+        self, shard: int, group: str, topic: bytes, payload: bytes
+    ) -> asyncio.Future[Any] | None:
         message = self._read_payload(shard, payload)
-        if message is None:
-            return None
-        start = self._topic_of("")
-        group = topic.removeprefix(start)
         try:
-            if topic.startswith(start) and self._has_members(group):
-                return self._arrived_for_group(group, message)
-            self._arrived_for_channel(topic, message)
+            return None if message is None else self._arrived_for_group(group, message)
         except Exception as error:
             # Whatever a message does, the reader lives.
             self._reject(shard, "handling", error)
-        return None
+            return None
+
+    def _take_for_channel(self, shard: int, channel: bytes, payload: bytes) -> None:
+        message = self._read_payload(shard, payload)
+        try:
+            if message is not None:
+                self._arrived_for_channel(channel.decode(errors="replace"), message)
+        except Exception as error:
+            self._reject(shard, "handling", error)
 
     def _connection_changed(self, is_back: bool) -> None:
         event = self.on_reconnect if is_back else self.on_disconnect

@@ -87,7 +87,9 @@ class BaseMessageSerializer(abc.ABC):
         data = self.as_bytes(message)
         if self.random_prefix_length > 0:
             data = os.urandom(self.random_prefix_length) + data
-        return cast("bytes", self.crypter.encrypt(data)) if self.crypter is not None else data
+        if self.crypter is not None:
+            data = self.crypter.encrypt(data)
+        return data
 
     def deserialize(self, message: bytes) -> Any:
         """Return the message that ``serialize`` gave these bytes for.
@@ -150,7 +152,8 @@ class MsgPackSerializer(BaseMessageSerializer):
 
     def as_bytes(self, message: Any, *args: Any, **kwargs: Any) -> bytes:
         """Return the msgpack of ``message``."""
-        return cast("bytes", msgpack.packb(message, default=_for_msgpack))
+        data: bytes = msgpack.packb(message, default=_for_msgpack)
+        return data
 
     def from_bytes(self, message: bytes, *args: Any, **kwargs: Any) -> Any:
         """Return the message of this msgpack.

@@ -170,17 +170,15 @@ class BrokeredChannelLayer(BaseChannelLayer):
         self, group: str, message: Message, age: float = 0.0
     ) -> asyncio.Future[Any] | None:
         """Hand a message to the members here; read no more until what this returns is done."""
-
-        def ended(fan: FanOut) -> None:
-            if fan.dropped:
-                total = fan.delivered + fan.dropped
-                over = "%s of %s channels over capacity in group %s"
-                self._logger.info(over, fan.dropped, total, group)
-
         # Nothing is left in line: what the reader has next may be of the same sender.
-        fan = self._hub.fan_out(group, copies_of(message), age, ended=ended)
+        fan = self._hub.fan_out(group, copies_of(message), age, ended=self._fan_out_ended)
         self._hub.sweep()
         return fan.done
+
+    def _fan_out_ended(self, fan: FanOut) -> None:
+        if fan.dropped:
+            over = "%s of %s channels over capacity in group %s"
+            self._logger.info(over, fan.dropped, fan.delivered + fan.dropped, fan.group)
 
     def _arrived_for_channel(self, channel: str, message: Message, age: float = 0.0) -> None:
         if not self._hub.deliver(channel, message, age):

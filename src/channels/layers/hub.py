@@ -49,7 +49,7 @@ class Hub:
         self._watched: set[str] = set()
         self._arrivals: dict[asyncio.AbstractEventLoop, list[Arrival]] = {}
         self._lock = threading.RLock()
-        self._fan_outs = FanOuts(self._put_for_member)
+        self._fan_outs = FanOuts(self)
 
     def attach(self, channel: str, wake: Callable[[], None]) -> Inbox:
         """Give ``channel``, and what waits there, to a consumer on the running event loop."""
@@ -120,14 +120,9 @@ class Hub:
         Returns:
             The fan-out: if it ``is_left`` the sender need not wait, else for ``done``, if any.
         """
-        fan = FanOut(
-            group,
-            self._members(group),
-            channels=self.channels,
-            copies=copies,
-            sent_at=time.monotonic() - age,
-            ended=ended,
-        )
+        fan = FanOut(group, self._members(group), copies)
+        fan.sent_at = time.monotonic() - age
+        fan.ended = ended
         self._fan_outs.start(fan, may_leave)
         return fan
 
@@ -202,7 +197,8 @@ class Hub:
     def _is_attached(self, channel: str) -> bool:
         return isinstance(self.channels.get(channel), Inbox)
 
-    def _put_for_member(self, fan: FanOut, channel: str) -> bool:
+    def put_for_member(self, fan: FanOut, channel: str) -> bool:
+        """Deliver to a member that has no inbox on this loop; ``False`` if it is full."""
         if channel not in self.channels and channel not in self.membership.groups[fan.group]:
             # It has gone since the message was sent.
             telemetry.emit(telemetry.MessageDropped(channel, "closed"))

@@ -33,6 +33,10 @@ async def never() -> asyncio.StreamWriter:
     raise AssertionError("nothing connects here")
 
 
+def ignore(topic: bytes, payload: bytes) -> None:
+    """Take a message and do nothing."""
+
+
 @pytest.fixture
 async def wire() -> FakeWire:
     return FakeWire()
@@ -44,7 +48,6 @@ async def subscriber(wire: FakeWire) -> Any:
         never,
         name="0",
         logger=logging.getLogger(__name__),
-        arrived=lambda topic, payload: None,
         restored=lambda: None,
         broke=lambda: None,
     )
@@ -56,9 +59,9 @@ async def subscriber(wire: FakeWire) -> Any:
 async def test_a_topic_that_was_given_up_in_between_is_confirmed_by_its_last_confirmation(
     subscriber: Subscriber, wire: FakeWire
 ) -> None:
-    first = subscriber.subscribe(Kinds.TOPIC, "topic")
+    first = subscriber.subscribe(Kinds.TOPIC, "topic", ignore)
     subscriber.unsubscribe(Kinds.TOPIC, "topic")
-    second = subscriber.subscribe(Kinds.TOPIC, "topic")
+    second = subscriber.subscribe(Kinds.TOPIC, "topic", ignore)
     assert [words[0] for words in wire.written] == [b"SUBSCRIBE", b"UNSUBSCRIBE", b"SUBSCRIBE"]
 
     subscriber._replied([b"subscribe", b"topic", 1])
@@ -69,3 +72,30 @@ async def test_a_topic_that_was_given_up_in_between_is_confirmed_by_its_last_con
     assert first.cancelled()
     assert second.done()
     assert not subscriber._asked
+
+
+async def test_a_message_goes_to_who_asked_for_its_topic_or_pattern(subscriber: Subscriber) -> None:
+    taken: list[tuple[str, bytes, bytes]] = []
+    for kind in (Kinds.TOPIC, Kinds.PATTERN, Kinds.SHARDED):
+        subscriber.subscribe(kind, "t*", lambda *what, kind=kind: taken.append((kind, *what)))
+
+    subscriber._replied([b"pmessage", b"t*", b"topic", b"1"])
+    subscriber._replied([b"message", b"t*", b"2"])
+    subscriber._replied([b"smessage", b"t*", b"3"])
+    subscriber._replied([b"message", b"other", b"4"])
+
+    assert taken == [("P", b"topic", b"1"), ("", b"t*", b"2"), ("S", b"t*", b"3")]
+
+
+async def test_what_was_on_its_way_when_its_topic_was_given_up_is_for_nobody(
+    subscriber: Subscriber,
+) -> None:
+    taken: list[bytes] = []
+    subscriber.subscribe(Kinds.TOPIC, "topic", lambda topic, payload: taken.append(payload))
+    subscriber._replied([b"message", b"topic", b"before"])
+    subscriber.unsubscribe(Kinds.TOPIC, "topic")
+    subscriber._replied([b"message", b"topic", b"after"])
+    subscriber.subscribe(Kinds.TOPIC, "topic", lambda topic, payload: taken.append(payload))
+    subscriber._replied([b"message", b"topic", b"again"])
+
+    assert taken == [b"before", b"again"]
