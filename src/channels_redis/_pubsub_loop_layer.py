@@ -33,9 +33,9 @@ class Layer:
         shard_of: Gives the index of the shard that a topic is on.
         topic_of: Gives the topic of a group, without its hash tag.
         has_members: Whether a group has members in this process.
-        arrived_for_group: Takes a shard's index, a group, its topic, and a payload. Nothing more is
-            read until what it returns is done.
-        arrived_for_channel: Takes a shard's index, a channel, and a payload.
+        arrived_for_group: Takes a group, its topic, a payload, and ``shard``, its index. Nothing
+            more is read until what it returns is done.
+        arrived_for_channel: Takes a channel, a payload, and ``shard``.
         changed: Takes whether the connection to a shard is there again.
     """
 
@@ -46,8 +46,8 @@ class Layer:
     shard_of: Callable[[str], int]
     topic_of: Callable[[str], str]
     has_members: Callable[[str], bool]
-    arrived_for_group: Callable[[int, str, bytes, bytes], asyncio.Future[Any] | None]
-    arrived_for_channel: Callable[[int, bytes, bytes], None]
+    arrived_for_group: Callable[..., asyncio.Future[Any] | None]
+    arrived_for_channel: Callable[..., None]
     changed: Callable[[bool], None]
 
 
@@ -157,12 +157,11 @@ class RedisPubSubLoopLayer:
 
     async def require_pattern(self, index: int, pattern: str) -> None:
         """Return when every channel of a shard whose name fits ``pattern`` is listened to."""
-        await self._listen(index, Kinds.PATTERN, pattern, self._channel_taker(index))
+        await self._listen(index, Kinds.PATTERN, pattern)
 
     async def require_channel(self, channel: str) -> None:
         """Return when a channel that is read in many processes is listened to here."""
-        index = self._layer.shard_of(channel)
-        await self._listen(index, Kinds.TOPIC, channel, self._channel_taker(index))
+        await self._listen(self._layer.shard_of(channel), Kinds.TOPIC, channel)
 
     def forget_channel(self, channel: str) -> None:
         """Listen to such a channel no more."""
@@ -178,20 +177,20 @@ class RedisPubSubLoopLayer:
     async def _subscribe(self, group: str) -> None:
         kind = await self._sharding.find_out()
         index, topic = self._place(group)
-        taker = functools.partial(self._layer.arrived_for_group, index, group)
-        await self._listen(index, kind, topic, taker)
+        await self._listen(index, kind, topic, group=group)
 
     def _unregister(self, group: str) -> None:
         index, topic = self._place(group)
         kind = self._sharding.kind or Kinds.TOPIC
         self._shards[index].unsubscribe(kind, topic)
 
-    async def _listen(self, index: int, kind: str, topic: str, taker: Arrived) -> None:
-        confirmation = self._shards[index].subscribe(kind, topic, taker)
-        await confirmed(confirmation, self._layer.budget)
-
-    def _channel_taker(self, index: int) -> Arrived:
-        return functools.partial(self._layer.arrived_for_channel, index)
+    async def _listen(self, index: int, kind: str, topic: str, *, group: str | None = None) -> None:
+        arrived: Arrived
+        if group is None:
+            arrived = functools.partial(self._layer.arrived_for_channel, shard=index)
+        else:
+            arrived = functools.partial(self._layer.arrived_for_group, group, shard=index)
+        await confirmed(self._shards[index].subscribe(kind, topic, arrived), self._layer.budget)
 
     def _place_of(self, group: str) -> tuple[int, str]:
         """Return the index of the shard and the topic of ``group``."""

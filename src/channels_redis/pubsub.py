@@ -198,7 +198,7 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         return RedisPubSubLoopLayer(layer, logger)
 
     def _take_for_group(
-        self, shard: int, group: str, topic: bytes, payload: bytes
+        self, group: str, topic: bytes, payload: bytes, *, shard: int
     ) -> asyncio.Future[Any] | None:
         message = self._read_payload(shard, payload)
         try:
@@ -208,7 +208,7 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
             self._reject(shard, "handling", error)
             return None
 
-    def _take_for_channel(self, shard: int, channel: bytes, payload: bytes) -> None:
+    def _take_for_channel(self, channel: bytes, payload: bytes, *, shard: int) -> None:
         message = self._read_payload(shard, payload)
         try:
             if message is not None:
