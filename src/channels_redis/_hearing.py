@@ -68,7 +68,7 @@ class Echo:
         self._heard_at: float | None = None
 
     def heard(self, topic: bytes = b"", payload: bytes = b"") -> None:
-        """Note that a message has come back."""
+        """Note that a message has come back, whatever it holds."""
         self._heard_at = self._loop.time()
 
     async def keep(

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from channels.layers.brokered import Registrations
 from channels_redis._connection import Shard
@@ -19,6 +19,24 @@ from channels_redis._subscriber import Arrived, Kinds, Subscriber
 
 PUBLISH: Final = {Kinds.TOPIC: "PUBLISH", Kinds.SHARDED: "SPUBLISH"}
 """Commands that send to a topic of each kind."""
+
+
+class ArrivedForGroup(Protocol):
+    """Hands a payload to the members of a group here."""
+
+    def __call__(
+        self, group: str, topic: bytes, payload: bytes, *, shard: int
+    ) -> asyncio.Future[Any] | None:
+        """Take it; nothing more is read from the shard until what this returns is done."""
+        ...
+
+
+class ArrivedForChannel(Protocol):
+    """Hands a payload to a channel here."""
+
+    def __call__(self, channel: bytes, payload: bytes, *, shard: int) -> None:
+        """Take it."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,9 +51,8 @@ class Layer:
         shard_of: Gives the index of the shard that a topic is on.
         topic_of: Gives the topic of a group, without its hash tag.
         has_members: Whether a group has members in this process.
-        arrived_for_group: Takes a group, its topic, a payload, and ``shard``, its index. Nothing
-            more is read until what it returns is done.
-        arrived_for_channel: Takes a channel, a payload, and ``shard``.
+        arrived_for_group: Takes what a topic has brought.
+        arrived_for_channel: Likewise, the topic being a channel.
         changed: Takes whether the connection to a shard is there again.
     """
 
@@ -46,8 +63,8 @@ class Layer:
     shard_of: Callable[[str], int]
     topic_of: Callable[[str], str]
     has_members: Callable[[str], bool]
-    arrived_for_group: Callable[..., asyncio.Future[Any] | None]
-    arrived_for_channel: Callable[..., None]
+    arrived_for_group: ArrivedForGroup
+    arrived_for_channel: ArrivedForChannel
     changed: Callable[[bool], None]
 
 

@@ -222,7 +222,10 @@ class FanOuts:
         line, count = self._lines.get(key), len(fan.members)
         leaves = count > LARGE and may_leave()
         if line is None and not leaves and may_begin():
-            if self._begin(fan, key) if count > LOOK else self._begin_short(fan):
+            if count <= LOOK:
+                self._go_at_once(fan)
+                return
+            if self._begin(fan, key):
                 return
         elif line is None:
             # Within a message's handler that has been begun, the members' cannot begin.
@@ -235,13 +238,12 @@ class FanOuts:
         fan.done = fan.loop.create_future()
         fan.is_left = leaves and line is not None and len(line) <= MOST_TOGETHER
 
-    def _begin_short(self, fan: FanOut) -> bool:
-        """Let ``fan`` go, which is over before its event loop looks at another."""
+    def _go_at_once(self, fan: FanOut) -> None:
+        """Let all members of ``fan`` have it; nobody can come to stand in line behind it."""
         fan.advance(self._boxes, 0.0)
         if fan.failure is not None:
             raise fan.failure
         fan.end()
-        return True
 
     def _begin(self, fan: FanOut, key: Line) -> bool:
         """Let ``fan`` go; return whether it is over."""

@@ -236,6 +236,23 @@ async def test_a_chain_of_messages_is_no_chain_of_calls(layer: Any) -> None:
     assert notes == ["started", *expected]
 
 
+async def test_what_a_handler_sends_to_its_group_comes_behind_what_it_handles(layer: Any) -> None:
+    notes: list[list[Any]] = [[], [], []]
+    async with member(notes[0]), member(notes[1]), member(notes[2]):
+        await layer.group_send("room", {"type": "echo", "n": 1})
+        await layer.group_send("room", {"type": "say", "n": "last"})
+        await until(
+            lambda: all("last" in each for each in notes) and notes[2].count(("echo", 0)) == 3
+        )
+
+    for seen in notes:
+        heard = [note for note in seen[1:] if note[0] == "echo" or note == "last"]
+        # Each of the three has answered the first message; nobody hears an answer before it.
+        assert heard.count(("echo", 1)) == 1
+        assert heard.count(("echo", 0)) == 3
+        assert heard[0] == ("echo", 1)
+
+
 async def test_what_a_cancelled_handler_awaits_is_cancelled_too(layer: Any) -> None:
     notes: list[Any] = []
     child = asyncio.create_task(asyncio.sleep(60))
