@@ -12,9 +12,11 @@ from typing import Final, NamedTuple
 class MessageDropped(NamedTuple):
     """``count`` messages did not reach ``channel``.
 
-    ``channel`` may also stand for a group, whose node's inbox was full.
+    ``channel`` may also stand for a group, whose node's inbox was full, or that a message failed on
+    its way to.
     ``reason`` is ``"full"`` (over capacity), ``"expired"`` (unread for too long), ``"closed"``
-    (unread when the consumer ended) or ``"untyped"`` (of no type, so a worker skipped it).
+    (unread when the consumer ended), ``"untyped"`` (of no type, so a worker skipped it) or
+    ``"failed"`` (it could not be delivered, and its sender had gone on).
     """
 
     channel: str

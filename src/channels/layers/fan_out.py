@@ -165,6 +165,7 @@ class FanOut:
                             )
                     except Exception as error:
                         fan.failure = error
+                        fan._index = members.index(channel, start)
                         together = tuple(other for other in together if other is not fan)
                         continue
                     if not is_in:
@@ -184,8 +185,10 @@ class FanOut:
             else:
                 self.done.set_exception(self.failure)
         if self.failure is not None and self.is_left:
-            what = "A message to group %s did not reach all of it."
-            logger.error(what, self.group, exc_info=self.failure)
+            missed = len(self.members) - self._index
+            what = "A message to group %s did not reach %s of its members."
+            logger.error(what, self.group, missed, exc_info=self.failure)
+            telemetry.emit(telemetry.MessageDropped(self.group, "failed", missed))
         elif self.failure is None and self.ended is not None:
             try:
                 self.ended(self)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 
+from channels import telemetry
 from channels._core.broadcast import Joined
 from channels.consumer import AsyncConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers
@@ -330,14 +331,20 @@ async def test_one_that_fails_is_logged_and_keeps_no_other_from_its_way(
         await sender.say(3)
 
     Fragile.copies = 0
+    told: list[telemetry.Event] = []
+    end = telemetry.subscribe(told.append)
     await crowd.let(act, hear=2 * MEMBERS + 8)
+    end()
     await crowd.layer.group_send("crowd", {"n": 4})
 
     assert [crowd.of(name) for name in ("member!0", MEMBER)] == [[1, 2, 3, 4], [1, 3, 4]]
     assert sum(number == 2 for _, number in crowd.heard) == 8
     if IS_POSSIBLE:
-        assert "A message to group crowd did not reach all of it." in caplog.text
+        missed = MEMBERS - 8
+        what = f"A message to group crowd did not reach {missed} of its members."
+        assert what in caplog.text
         assert "deliberate" in caplog.text
+        assert told == [telemetry.MessageDropped("crowd", "failed", missed)]
 
 
 async def test_the_members_are_compared_once_for_each_message(crowd: Crowd) -> None:
