@@ -195,6 +195,25 @@ async def test_nothing_that_the_handler_sends_later_overtakes(
 
 
 @pytest.mark.usefixtures("slices")
+async def test_another_event_loop_waits_however_slow_the_first_is(
+    crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(
+        loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: Any
+    ) -> None:
+        loop.call_later(0.02, callback, *args)
+
+    monkeypatch.setattr("channels.layers.fan_out.call_after_others", slowly)
+
+    async def act(sender: Sender) -> None:
+        await sender.say("first")
+        await send_on_another_loop(sender)
+
+    await crowd.let(act, hear=MEMBERS + 1)
+
+    assert crowd.of(MEMBER) == ["first", "later"]
+
+
 @pytest.mark.usefixtures("slices")
 async def test_who_is_taken_out_of_the_group_afterwards_has_the_message(crowd: Crowd) -> None:
     await crowd.layer.group_add("crowd", "unread!1")
