@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
 import sys
 import tempfile
@@ -14,9 +13,7 @@ import pytest
 from hypothesis import settings
 
 from channels import lanes
-
-SLOW = float(os.environ.get("CHANNELS_TEST_SLOW", "1"))
-"""Factor on every time limit. A loaded or emulated machine sets it above 1."""
+from tests.slow import SLOW
 
 # On the path from the start: while coverage looks at a path that has changed, it forgets modules
 # that another thread is importing.

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.demo_site import DemoSite, Person, visitor
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 CHROMIUM_FLAGS = (
     "--no-sandbox",

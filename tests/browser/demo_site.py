@@ -24,7 +24,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 DEMO: Final = Path(__file__).resolve().parents[2] / "examples" / "demo"
 # Another interpreter runs the same tests with the packages that it has installed.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.browser.demo_site import DemoSite, Person
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 ONE_SECOND = 1_000 * SLOW
 

@@ -8,7 +8,7 @@ import time
 from playwright.sync_api import expect
 
 from tests.browser.demo_site import DemoSite, Person
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 CURVE = "#connections-chart .curve"
 

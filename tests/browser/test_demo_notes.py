@@ -7,7 +7,7 @@ from collections.abc import Callable
 from playwright.sync_api import expect
 
 from tests.browser.demo_site import Person
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 ONE_SECOND = 1_000 * SLOW
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Route, expect
 from tests.browser.conftest import CHROMIUM_FLAGS, find_chromium
 from tests.browser.demo_site import DemoSite, Person
 from tests.browser.link import Link
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 LAPTOP_SECONDS = float(os.environ.get("LAPTOP_SECONDS", "5"))
 """For how long a laptop is closed; ``make faults`` closes it for longer."""

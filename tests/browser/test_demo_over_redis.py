@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.demo_site import DemoSite, Person, visitor
-from tests.conftest import SLOW
 from tests.servers import engines
+from tests.slow import SLOW
 
 ONE_SECOND = 1_000 * SLOW
 BACKENDS = ["core.RedisChannelLayer", "pubsub.RedisPubSubChannelLayer"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.demo_site import DemoSite
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.demo_site import DemoSite, Person, visitor
-from tests.conftest import SLOW
 from tests.servers import engines
+from tests.slow import SLOW
 
 # Two servers and a Redis are started for each test.
 pytestmark = pytest.mark.timeout(120 * SLOW)

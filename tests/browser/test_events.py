@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 import channels
-from tests.conftest import SLOW
 from tests.integration.serving import Server, serve
+from tests.slow import SLOW
 
 CLIENT: Final = Path(channels.__file__).parent / "static" / "channels" / "topics.min.js"
 PATIENCE: Final = 20_000 * SLOW

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Page, WebSocket, expect
 
 from tests.browser.demo_site import free_port
-from tests.conftest import SLOW
 from tests.docs.typed_project import DOCS, TypedProject
 from tests.servers import engines
+from tests.slow import SLOW
 
 # Each part begins from an empty folder, and starts a dozen programs.
 pytestmark = pytest.mark.timeout(180 * SLOW)

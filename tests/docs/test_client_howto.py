@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SLOW
 from tests.integration.serving import Server, serve
+from tests.slow import SLOW
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "write-a-client.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)

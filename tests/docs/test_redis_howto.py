@@ -12,9 +12,9 @@ import pytest
 from django.utils.module_loading import import_string
 
 from channels import telemetry
-from tests.conftest import SLOW
 from tests.servers import engines
 from tests.servers.engines import ClusterEngine, Engine, SentinelEngine
+from tests.slow import SLOW
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "howto" / "redis.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)

@@ -17,8 +17,8 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.conftest import SLOW
 from tests.servers.engines import free_port
+from tests.slow import SLOW
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 ROOMS: Final = 20

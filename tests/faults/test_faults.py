@@ -15,11 +15,11 @@ import redis
 
 from channels_redis._keys import slot, spread_tags
 from channels_redis.utils import _consistent_hash
-from tests.conftest import SLOW
 from tests.faults.chatting import Account, Party, Person, Site, account
 from tests.faults.conftest import ROWS
 from tests.servers import engines
 from tests.servers.engines import ClusterEngine, Engine, SentinelEngine, Server
+from tests.slow import SLOW
 
 pytestmark = pytest.mark.timeout(180)
 

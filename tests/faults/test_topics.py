@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SLOW
 from tests.faults.conftest import TOPIC_ROWS
 from tests.faults.topic_load import TOPICS, Account, load, run
 from tests.servers.engines import Engine, Server, single
+from tests.slow import SLOW
 
 pytestmark = pytest.mark.timeout(300)
 

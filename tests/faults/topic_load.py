@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from channels.history.position import Position
-from tests.conftest import SLOW
 from tests.faults.checking import Fault, Gap, Published, Story, check, gaps
 from tests.faults.proxy import Proxy
 from tests.faults.topic_client import Address, Client, stop_all
 from tests.integration.production import Production
 from tests.integration.serving import ROOT
 from tests.servers.engines import Engine, free_port, wait_for
+from tests.slow import SLOW
 
 TOPICS: Final = 20
 MEMBERS: Final = 10

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from tests.conftest import SLOW
 from tests.integration.serving import ROOT
+from tests.slow import SLOW
 
 PATIENCE: Final = 30 * SLOW
 SETTINGS: Final = "tests.integration.apps.rolling_settings"

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 APPLICATION: Final = "tests.integration.apps.chat:application"

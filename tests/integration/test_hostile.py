@@ -17,8 +17,8 @@ from typing import Final
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.conftest import SLOW
 from tests.integration.serving import Server, serve
+from tests.slow import SLOW
 from tests.unit.channels.server.frames import client_frame, deflated
 
 MIB: Final = 2**20

@@ -27,9 +27,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from channels.layers import get_channel_layer
 from channels.testing import ChannelsLiveServerTestCase, live
-from tests.conftest import SLOW
 from tests.integration.live import application as site
 from tests.integration.live.stubborn import Stubborn
+from tests.slow import SLOW
 
 ROOT = Path(__file__).parents[2]
 SITE: dict[str, Any] = {

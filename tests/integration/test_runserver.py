@@ -18,7 +18,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 PATIENCE: Final = 10 * SLOW
 READY: Final = "Quit the server with CONTROL-C."

@@ -22,9 +22,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect as connect_sync
 
-from tests.conftest import SLOW
 from tests.integration.production import PATIENCE, Production, json_of, production, wait_until
 from tests.servers.engines import Engine, make_certificate, single
+from tests.slow import SLOW
 
 QUICK: Final = ("--drain-window", "0", "--drain-timeout", "2")
 TROUBLE: Final = ("Traceback", "ERROR", "CRITICAL")

@@ -24,8 +24,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from tests.conftest import SLOW
 from tests.integration.serving import COMMANDS, Server, serve
+from tests.slow import SLOW
 
 DEVIATIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "test_headers_of_the_accept_reach_the_client": {"granian": None, "daphne": None},

@@ -24,7 +24,7 @@ import pytest
 import redis
 
 from channels_redis._keys import SLOTS
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 PATIENCE: Final = 20 * SLOW
 """Seconds that a server has to do what it should."""

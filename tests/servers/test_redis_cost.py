@@ -21,8 +21,8 @@ from channels.testing.contract.topics import Recorder
 from channels_redis import _hearing, _loop_layer
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
-from tests.conftest import SLOW
 from tests.servers.engines import Engine, Server
+from tests.slow import SLOW
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "redis-cost.md"
 BACKENDS = {"core": RedisChannelLayer, "pubsub": RedisPubSubChannelLayer}

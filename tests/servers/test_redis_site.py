@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.conftest import SLOW
 from tests.faults.chatting import Site
 from tests.servers.engines import Engine, wait_for
+from tests.slow import SLOW
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKENDS = ["core.RedisChannelLayer", "pubsub.RedisPubSubChannelLayer"]

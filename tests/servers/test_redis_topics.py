@@ -11,9 +11,9 @@ import pytest
 from channels.testing.contract import TopicBrokerContract
 from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
-from tests.conftest import SLOW
 from tests.servers.conftest import TOPOLOGIES
 from tests.servers.engines import Engine
+from tests.slow import SLOW
 
 
 class RedisTopics(TopicBrokerContract):

@@ -22,9 +22,9 @@ from channels_redis._keys import slot
 from channels_redis.core import RedisChannelLayer
 from channels_redis.exceptions import RedisUnavailableError
 from channels_redis.pubsub import RedisPubSubChannelLayer
-from tests.conftest import SLOW
 from tests.servers import engines
 from tests.servers.engines import ClusterEngine, Engine, SentinelEngine, Server, free_port
+from tests.slow import SLOW
 
 KEPT = Retention(entries=1000, max_bytes=1_000_000, ttl=60.0)
 Open = Callable[..., Any]

@@ -24,8 +24,8 @@ from channels_redis._envelope import Kind
 from channels_redis.core import RedisChannelLayer
 from channels_redis.exceptions import RedisUnavailableError
 from channels_redis.pubsub import RedisPubSubChannelLayer
-from tests.conftest import SLOW
 from tests.servers.engines import Engine, Server, free_port
+from tests.slow import SLOW
 
 BOTH = [RedisChannelLayer, RedisPubSubChannelLayer]
 Make = Callable[..., Any]

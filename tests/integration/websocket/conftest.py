@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 from channels import telemetry
 from channels.server import WebSocketProtocol
 from channels.server import wheel as wheel_module
-from tests.conftest import SLOW
+from tests.slow import SLOW
 from tests.unit.channels.server.frames import client_frame
 
 REQUEST = b"""GET /%s HTTP/1.1

@@ -11,8 +11,8 @@ import pytest
 from django.test import override_settings
 
 from channels.server import HttpProtocol, WebSocketProtocol
-from tests.conftest import SLOW
 from tests.integration.websocket.conftest import REQUEST, Serve, eventually
+from tests.slow import SLOW
 
 GET = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 

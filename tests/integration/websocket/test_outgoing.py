@@ -14,8 +14,8 @@ from django.test import override_settings
 from channels._core.broadcast import Broadcast, Joined
 from channels._core.outbox import SlowConsumer
 from channels.server.outgoing import MOST_UNSENT
-from tests.conftest import SLOW
 from tests.integration.websocket.conftest import Peer, Serve, Site, eventually
+from tests.slow import SLOW
 
 SMALL = 4096
 """Bytes of the receive buffer of a client that is to be full soon."""

@@ -21,7 +21,7 @@ from channels.layers.memory import InMemoryChannelLayer
 from channels.sending import MOST_HELD
 from channels.testing import WebsocketCommunicator
 from channels.typing import Event
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 HELLO = {"type": "websocket.send", "text": "hello"}
 

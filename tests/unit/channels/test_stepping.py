@@ -15,7 +15,7 @@ from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.stepping import IS_POSSIBLE
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 mood: contextvars.ContextVar[str] = contextvars.ContextVar("mood", default="none")
 

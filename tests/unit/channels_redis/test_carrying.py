@@ -10,7 +10,7 @@ import pytest
 
 from channels_redis._carrying import Carried
 from channels_redis.exceptions import RedisUnavailableError
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 
 @pytest.fixture

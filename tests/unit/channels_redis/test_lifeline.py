@@ -10,7 +10,7 @@ import pytest
 from channels_redis._lifeline import close_all
 from channels_redis._link import Link
 from channels_redis.exceptions import RedisUnavailableError
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 
 async def test_an_attempt_that_fails_in_an_unknown_way_is_not_the_last(

@@ -17,7 +17,7 @@ from channels.consumer import AsyncConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.layers.fan_out import LARGE, MOST_TOGETHER
 from channels.stepping import IS_POSSIBLE
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 MEMBERS = LARGE + 1
 MEMBER = f"member!{LARGE}"

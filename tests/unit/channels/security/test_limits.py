@@ -15,7 +15,7 @@ from channels import telemetry
 from channels.security import limits
 from channels.security.limits import ConnectionLimits
 from channels.typing import Event, Scope
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 ANN, BOB = User(pk=1), User(pk=2)
 

@@ -13,7 +13,7 @@ from uvicorn.server import ServerState
 
 from channels.server import WebSocketProtocol
 from channels.serving.drain import Drain
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 
 class Socket(WebSocketProtocol):

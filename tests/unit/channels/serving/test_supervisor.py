@@ -15,7 +15,7 @@ from django.test import override_settings
 from channels.serving import process, worker
 from channels.serving.options import Options
 from channels.serving.supervisor import Supervisor
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 ROOT = Path(__file__).resolve().parents[4]
 OPTIONS = Options(drain_window=0, drain_timeout=2, start_timeout=20 * SLOW)

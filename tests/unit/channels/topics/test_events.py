@@ -30,7 +30,7 @@ from channels.topics import (
 )
 from channels.topics.session import Session
 from channels.topics.site import here
-from tests.conftest import SLOW
+from tests.slow import SLOW
 
 Unique = Callable[[str], str]
 

@@ -22,7 +22,7 @@ from channels.topics import (
 from channels.topics import session as session_module
 from channels.topics.session import Session
 from channels.topics.site import here
-from tests.conftest import SLOW
+from tests.slow import SLOW
 from tests.unit.channels.topics.conftest import Client
 
 pytestmark = pytest.mark.usefixtures("fresh_layer")
