@@ -14,6 +14,8 @@ from typing import Any, cast
 
 import hiredis
 
+from channels.descriptors import NONE, descriptor_of
+
 Reply = Any
 """Bytes, int, ``None``, a list of these, or a ``hiredis.ReplyError``."""
 
@@ -36,11 +38,8 @@ class Wire(asyncio.Protocol):
         # Forgotten, it would close the connection.
         self._writer = writer
         self._transport = transport = cast("asyncio.Transport", writer.transport)
-        endpoint = transport.get_extra_info("socket")
-        # Where the socket may be written to past the transport, which would queue it (uvloop).
-        self._fd = -1
-        if endpoint is not None and transport.get_extra_info("sslcontext") is None:
-            self._fd = endpoint.fileno()
+        # To be written to past the transport, which would queue it (uvloop).
+        self._fd = descriptor_of(transport)
         self._replied = replied
         self._lost: Callable[[Exception], None] | None = lost
         self._reader = hiredis.Reader()
@@ -113,7 +112,7 @@ class Wire(asyncio.Protocol):
         data, self._unwritten = b"".join(self._unwritten), []
         if self._lost is None:
             return
-        if self._fd >= 0 and not self._transport.get_write_buffer_size():
+        if self._fd != NONE and not self._transport.get_write_buffer_size():
             # What it does not take, and what is wrong with it, is for the transport.
             with contextlib.suppress(OSError):
                 data = data[os.write(self._fd, data) :]

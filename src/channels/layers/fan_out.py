@@ -144,15 +144,19 @@ class FanOut:
         """
         members, channels, loop = self.members, boxes.channels, self.loop
         together = (self, *others)
-        frame = _frame_of(together) if type(self.copies) is Broadcast else None
-        start = self._index
-        while together and start < len(members):
+        frame = _frame_of(together)
+        start, has_time = self._index, True
+        while has_time and together and start < len(members):
             end = start + LOOK // len(together)
             for channel in members[start:end]:
                 box = channels.get(channel)
                 inbox = box if type(box) is Inbox and box.loop is loop else None
                 if inbox is not None and frame is not None and inbox.express is not None:
-                    inbox.express(frame)
+                    try:
+                        inbox.express(frame)
+                    except Exception as error:
+                        _fail(together, error, members.index(channel, start))
+                        return
                     continue
                 for fan in together:
                     try:
@@ -164,9 +168,9 @@ class FanOut:
                                 message, fan.sent_at
                             )
                     except Exception as error:
-                        fan.failure = error
-                        fan._index = members.index(channel, start)
+                        _fail((fan,), error, members.index(channel, start))
                         together = tuple(other for other in together if other is not fan)
+                        frame = _frame_of(together)
                         continue
                     if not is_in:
                         fan.dropped += 1
@@ -174,8 +178,7 @@ class FanOut:
             start = min(end, len(members))
             for fan in together:
                 fan._index = start
-            if start < len(members) and time.monotonic() > until:
-                return
+            has_time = time.monotonic() <= until
 
     def end(self) -> None:
         """Let whoever waits go on."""
@@ -222,12 +225,9 @@ class FanOuts:
             Exception: The message cannot be delivered at all.
         """
         key = (fan.loop, fan.group)
-        line, count = self._lines.get(key), len(fan.members)
-        leaves = count > LARGE and may_leave()
+        line = self._lines.get(key)
+        leaves = len(fan.members) > LARGE and may_leave()
         if line is None and not leaves and may_begin():
-            if count <= LOOK:
-                self._go_at_once(fan)
-                return
             if self._begin(fan, key):
                 return
         elif line is None:
@@ -240,13 +240,6 @@ class FanOuts:
             line.append(fan)
         fan.done = fan.loop.create_future()
         fan.is_left = leaves and line is not None and len(line) <= MOST_TOGETHER
-
-    def _go_at_once(self, fan: FanOut) -> None:
-        """Let all members of ``fan`` have it; nobody can come to stand in line behind it."""
-        fan.advance(self._boxes, 0.0)
-        if fan.failure is not None:
-            raise fan.failure
-        fan.end()
 
     def _begin(self, fan: FanOut, key: Line) -> bool:
         """Let ``fan`` go; return whether it is over."""
@@ -310,6 +303,11 @@ class FanOuts:
         return False
 
 
+def _fail(fans: Sequence[FanOut], error: Exception, index: int) -> None:
+    for fan in fans:
+        fan.failure, fan._index = error, index
+
+
 def _followers(first: FanOut, line: list[FanOut]) -> list[FanOut]:
     found = []
     for fan in line[1:MOST_TOGETHER]:
@@ -321,9 +319,9 @@ def _followers(first: FanOut, line: list[FanOut]) -> list[FanOut]:
 
 def _frame_of(together: Sequence[FanOut]) -> Broadcast | Joined | None:
     """Return what an idle client gets without a handler, if all that go together are frames."""
-    frames = []
+    frames: list[Broadcast] = []
     for fan in together:
         if type(fan.copies) is not Broadcast or fan.copies["type"] != SEND:
             return None
         frames.append(fan.copies)
-    return frames[0] if len(frames) == 1 else join(frames)
+    return join(frames) if len(frames) > 1 else next(iter(frames), None)

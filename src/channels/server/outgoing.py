@@ -18,6 +18,7 @@ from typing import Final, cast
 from channels import telemetry
 from channels._core.broadcast import Broadcast, Joined
 from channels._core.outbox import Outbox, SlowConsumer
+from channels.descriptors import NONE, descriptor_of
 from channels.exceptions import PeerGoneError
 from channels.server.framing import PONG, broadcast_frame, encode
 from channels.server.limits import Limits
@@ -82,9 +83,8 @@ class Outgoing(asyncio.Protocol):
         # What asyncio and uvloop make for a stream is more than a BaseTransport.
         self._transport = cast("asyncio.Transport", transport)
         self._writing = get_writing()
-        endpoint = transport.get_extra_info("socket")
-        if endpoint is not None and transport.get_extra_info("sslcontext") is None:
-            self._fd = endpoint.fileno()
+        self._fd = descriptor_of(transport)
+        if self._fd != NONE:
             # Full as soon as it holds anything.
             self._transport.set_write_buffer_limits(high=0)
 

@@ -16,6 +16,7 @@ from channels._core.broadcast import Joined
 from channels.consumer import AsyncConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers
 from channels.layers.fan_out import LARGE, MOST_TOGETHER
+from channels.layers.inbox import Inbox
 from channels.stepping import IS_POSSIBLE
 from tests.slow import SLOW
 
@@ -364,6 +365,40 @@ async def test_one_that_fails_is_logged_and_keeps_no_other_from_its_way(
         assert what in caplog.text
         assert "deliberate" in caplog.text
         assert told == [telemetry.MessageDropped("crowd", "failed", missed)]
+
+
+async def test_a_client_that_fails_ends_just_the_rest_of_what_goes_to_it(
+    crowd: Crowd, caplog: pytest.LogCaptureFixture
+) -> None:
+    got: list[str] = []
+
+    def express(inbox: Inbox) -> Callable[[object], None]:
+        def take(frame: object) -> None:
+            if inbox.channel == "member!20":
+                raise LookupError("deliberate")
+            got.append(inbox.channel)
+
+        return take
+
+    for inbox in crowd.inboxes:
+        inbox.express = express(inbox)
+    told: list[telemetry.Event] = []
+    end = telemetry.subscribe(told.append)
+
+    async def act(sender: Sender) -> None:
+        try:
+            await sender.channel_layer.group_send("crowd", {"type": "websocket.send", "text": "x"})
+        except LookupError:
+            assert not IS_POSSIBLE
+
+    await crowd.let(act, hear=0)
+    await settle()
+    end()
+
+    assert got == [f"member!{number}" for number in range(20)]
+    if IS_POSSIBLE:
+        assert told == [telemetry.MessageDropped("crowd", "failed", MEMBERS - 20)]
+        assert f"did not reach {MEMBERS - 20} of its members" in caplog.text
 
 
 async def test_the_members_are_compared_once_for_each_message(crowd: Crowd) -> None:
