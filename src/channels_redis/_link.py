@@ -62,6 +62,8 @@ class Stamp:
         self.form = form
 
 
+STAMPS: Final = frozenset({Stamp})
+"""Their types, to look for one in a command without a step for each word."""
 STAMP: Final = Stamp()
 NUMBER: Final = Stamp("{number}")
 SERVER: Final = Stamp("{server}")
@@ -167,17 +169,13 @@ class Link(Lifeline):
         self._written += 1
         if not call.number:
             call.number = next(self._numbers)
-        number = call.number
-        wire.write(
-            pack(
-                *[
-                    word.form.format(sender=self.sender, number=number, server=self._server)
-                    if type(word) is Stamp
-                    else word
-                    for word in call.command
-                ]
+        words = call.command
+        if not STAMPS.isdisjoint(map(type, words)):
+            known = {"sender": self.sender, "number": call.number, "server": self._server}
+            words = tuple(
+                [word.form.format_map(known) if type(word) is Stamp else word for word in words]
             )
-        )
+        wire.write(pack(*words))
 
     def _replied(self, reply: Reply) -> None:
         self._heard_at = self._loop.time()

@@ -144,21 +144,24 @@ class Subscriber(Lifeline):
 
     def _replied(self, reply: Reply) -> None:
         self._heard_at = self._loop.time()
-        if isinstance(reply, hiredis.ReplyError):
+        if type(reply) is list:
+            takers = self._takers.get(reply[0])
+            if takers is None:
+                self._subscriptions_changed(*reply[:2])
+            # What was on its way when the topic was given up is for nobody.
+            elif (arrived := takers.get(reply[1])) is not None:
+                later = arrived(reply[-2], reply[-1])
+                if later is not None and self._wire is not None:
+                    self._wire.pause_until(later)
+        elif isinstance(reply, hiredis.ReplyError):
             self.break_off(ConnectionError(str(reply)))
-        elif isinstance(reply, list):
-            kind = reply[0]
-            if (takers := self._takers.get(kind)) is not None:
-                # What was on its way when the topic was given up is for nobody.
-                if (arrived := takers.get(reply[1])) is not None:
-                    later = arrived(reply[-2], reply[-1])
-                    if later is not None and self._wire is not None:
-                        self._wire.pause_until(later)
-            elif kind in CONFIRMED:
-                self._confirmed((CONFIRMED[kind], reply[1].decode()))
-            elif kind == b"sunsubscribe" and ("S", reply[1].decode()) in self._wanted:
-                # Not asked for: the slot of the topic has moved to another server.
-                self.break_off(ConnectionError("the topics of this shard have moved"))
+
+    def _subscriptions_changed(self, word: bytes, topic: bytes) -> None:
+        if word in CONFIRMED:
+            self._confirmed((CONFIRMED[word], topic.decode()))
+        elif word == b"sunsubscribe" and ("S", topic.decode()) in self._wanted:
+            # Not asked for: the slot of the topic has moved to another server.
+            self.break_off(ConnectionError("the topics of this shard have moved"))
 
     def _confirmed(self, subscription: Subscription) -> None:
         self._asked[subscription] -= 1

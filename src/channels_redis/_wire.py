@@ -7,7 +7,6 @@ out the server's pushes in the same way.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Callable
 from typing import Any, cast
@@ -114,10 +113,14 @@ class Wire(asyncio.Protocol):
             return
         if self._fd != NONE and not self._transport.get_write_buffer_size():
             # What it does not take, and what is wrong with it, is for the transport.
-            with contextlib.suppress(OSError):
-                data = data[os.write(self._fd, data) :]
-        if data:
-            self._transport.write(data)
+            try:
+                written = os.write(self._fd, data)
+            except OSError:
+                written = 0
+            if written == len(data):
+                return
+            data = data[written:]
+        self._transport.write(data)
 
 
 def pack(*words: Any) -> bytes:

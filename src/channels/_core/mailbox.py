@@ -45,8 +45,10 @@ class Mailbox(Generic[T]):
 
     def take(self, now: float) -> T | None:
         """Remove and return the oldest live item, or ``None``."""
-        self.drop_expired(now)
         items = self._items
+        if items is not None and items[0][0] <= now:
+            self.drop_expired(now)
+            items = self._items
         if items is None:
             return None
         item = items.popleft()[1]

@@ -87,33 +87,21 @@ class FanOut:
         is_left: Its sender does not wait.
     """
 
-    __slots__ = (
-        "_index",
-        "copies",
-        "done",
-        "dropped",
-        "ended",
-        "failure",
-        "group",
-        "is_left",
-        "loop",
-        "members",
-        "sent_at",
-    )
-
     # Without keywords: with them, Python makes an object in twice the time.
     def __init__(self, group: str, members: tuple[str, ...], copies: Callable[[], Message]) -> None:
         self.group: str = group
         self.members: tuple[str, ...] = members
         self.copies: Callable[[], Message] = copies
-        self.sent_at: float = 0.0
-        self.ended: Ended | None = None
         self.loop: Loop = asyncio.get_running_loop()
-        self._index = 0
-        self.dropped: int = 0
-        self.failure: BaseException | None = None
-        self.done: asyncio.Future[None] | None = None
-        self.is_left: bool = False
+
+    # Most keep these.
+    sent_at: float = 0.0
+    ended: Ended | None = None
+    dropped: int = 0
+    failure: BaseException | None = None
+    done: asyncio.Future[None] | None = None
+    is_left: bool = False
+    _index = 0
 
     @property
     def is_over(self) -> bool:
