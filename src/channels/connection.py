@@ -268,35 +268,40 @@ class Connection(Sending):
         self._begin_handlers(message, MESSAGE)
         return True
 
-    def _begin_handlers(self, event: Event | None, level: int) -> None:  # from Python 3.12 on
+    def _begin_handlers(self, event: Event, level: int) -> None:  # from Python 3.12 on
         """Begin the handler of ``event``, and of what there is to do then, until one waits."""
         self._busy = True
-        rest = MOST_AT_ONCE
         try:
-            while rest:
-                if event is None and (event := self._next()) is None:
-                    break
-                begun = self._begin_handler(event, level)
-                if begun is not None:
-                    self._put_aside(event, begun)
-                    return
-                self._has_handled()
-                if self._is_idle:
-                    # Nothing has come meanwhile; a message's handler has left the inbox open.
-                    if level == FRAME:
-                        self._open_inbox()
-                    return
-                self._busy = True
-                event = None
-                rest -= 1
+            if (begun := self._begin_handler(event, level)) is not None:
+                self._put_aside(event, begun)
+                return
+            self._has_handled()
         except BaseException as error:
             self._fail(error)
             return
-        self._busy = False
-        if not rest:
-            self.wake()
-        elif not self._is_idle:
+        if not self._is_idle:
+            self._go_on(level)
+        elif level == FRAME:
+            # Nothing has come meanwhile. A message's handler has left the inbox open.
             self._open_inbox()
+
+    def _go_on(self, level: int) -> None:  # from Python 3.12 on
+        """Begin the handlers of what has come meanwhile, until one waits or all have ended."""
+        try:
+            for _ in range(MOST_AT_ONCE):
+                self._busy = True
+                if (event := self._next()) is None:
+                    self._busy = False
+                    self._open_inbox()
+                    return
+                if (begun := self._begin_handler(event, level)) is not None:
+                    self._put_aside(event, begun)
+                    return
+                self._has_handled()
+        except BaseException as error:
+            self._fail(error)
+            return
+        self.wake()
 
     def _begin_handler(self, event: Event, level: int) -> Waiting | None:  # Python 3.12
         if event.get("type") in self._passed:
@@ -329,7 +334,7 @@ class Connection(Sending):
             self._fail(begun.error)
             return
         self._has_handled()
-        self._begin_handlers(None, FRAME)
+        self._go_on(FRAME)
 
     def _is_begun(self, begun: Waiting) -> bool:  # from Python 3.12 on
         # The task may have taken it over.
@@ -380,9 +385,10 @@ class Connection(Sending):
             self._shut_inbox()
             # Taking it reads on, and what comes then waits for its turn.
             self._busy = True
-            own = self._client.take() if self._client is not None else None
+            if self._client is not None:
+                self._client.take()
             self._turn = 1 % len(self._sources)
-            self._begin_handlers(own, FRAME)
+            self._begin_handlers(event, FRAME)
             return
         if self._session is not None and kind == DISCONNECT:
             self._client_left = True

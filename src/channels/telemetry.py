@@ -16,7 +16,7 @@ class MessageDropped(NamedTuple):
     its way to.
     ``reason`` is ``"full"`` (over capacity), ``"expired"`` (unread for too long), ``"closed"``
     (unread when the consumer ended), ``"untyped"`` (of no type, so a worker skipped it) or
-    ``"failed"`` (it could not be delivered, and its sender had gone on).
+    ``"failed"`` (it could not be delivered, or may not have been, and its sender had gone on).
     """
 
     channel: str

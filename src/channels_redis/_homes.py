@@ -106,6 +106,13 @@ class Homes(Generic[R]):
                 home = self._home = Home(self._make(), self._left_home)
         return home
 
+    def at_home(self) -> R | None:
+        """Return the connections, if the running loop is the layer's home."""
+        home = self._home
+        if home is None or home.loop is not asyncio.get_running_loop():
+            return None
+        return home.resident
+
     def call_soon(self, work: Callable[[R], None]) -> None:
         """Have ``work`` done on the home's loop, from any thread; never where there is none."""
         for home in self.homes[:1]:
@@ -118,10 +125,11 @@ class Homes(Generic[R]):
         Raises, out of it:
             RedisUnavailableError: That loop ended first.
         """
+        here = self.at_home()
+        if here is not None:
+            return work(here)
         loop = asyncio.get_running_loop()
         home = self._home
-        if home is not None and home.loop is loop:
-            return work(home.resident)
         there = home.loop if home is not None and home.loop.is_running() else background.loop()
         if there is loop:
             return work(self._resident())
@@ -139,10 +147,9 @@ class Homes(Generic[R]):
                 )
 
     def _resident(self) -> R:
-        loop = asyncio.get_running_loop()
-        if self._home is not None and self._home.loop is loop:
-            return self._home.resident
-        if self._outside is None or self._outside.loop is not loop:
+        if (here := self.at_home()) is not None:
+            return here
+        if self._outside is None or self._outside.loop is not asyncio.get_running_loop():
             self._outside = Home(self._make(), self._left_outside)
         return self._outside.resident
 

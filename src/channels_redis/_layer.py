@@ -12,6 +12,7 @@ from channels import telemetry
 from channels.history.broker import Listener
 from channels.layers.brokered import BrokeredChannelLayer, Registrations
 from channels.layers.inbox import Inbox
+from channels.stepping import is_stepping
 from channels.typing import Message
 from channels_redis._connection import Client, Pool, Shard, client_of, shards
 from channels_redis._health import ShardHealth
@@ -30,6 +31,10 @@ class Residence(Resident, Protocol):
 
     def listen(self) -> None:
         """Read what comes for this process, from now on."""
+        ...
+
+    async def settle(self) -> None:
+        """Return when all that was posted is answered, or after a second."""
         ...
 
     def health(self) -> list[ShardHealth]:
@@ -172,6 +177,26 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
         if home.loop is asyncio.get_running_loop():
             home.resident.listen()
 
+    def _connections_in_handler(self) -> R | None:
+        """Return the connections, within a handler that need not wait for what it sends.
+
+        The handler of a consumer on the layer's event loop; that goes on, unlike others.
+        """
+        return self._homes.at_home() if is_stepping() else None
+
+    async def _settle_posted(self) -> None:
+        """Return when what handlers here have sent to groups has arrived, or is not expected to.
+
+        Whoever joins or leaves a group next does so after that.
+        """
+        if (here := self._homes.at_home()) is not None:
+            await here.settle()
+
+    def _not_sent(self, group: str, error: BaseException) -> None:
+        """Count a message whose sender has gone on."""
+        self._logger.error("A message to group %s may not have been sent: %s", group, error)
+        telemetry.emit(telemetry.MessageDropped(group, "failed"))
+
     def _find_home(self) -> None:
         """Listen on the loop of another consumer, now that the home has ended."""
         ended = asyncio.get_running_loop()
@@ -192,6 +217,7 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
     async def _join(self, group: str, channel: str) -> None:
         if isinstance(self._hub.channels.get(channel), Inbox):
             self._listen()  # again, should the connections have been closed meanwhile
+        await self._settle_posted()
         was_member = channel in self._hub.membership.groups[group]
         self._hub.join(group, channel)
         try:

@@ -9,6 +9,9 @@ one from the same sender was seen before.
 
 A server that refuses because it is no longer the right one, or not yet, counts as a break: it
 has not executed the call, which gets a new number.
+
+A call that nobody waits for is *posted*: whoever posts it goes on and may post the next one, so
+that several go in one write and their answers come in one read.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import hiredis
 import redis.exceptions
@@ -34,6 +37,8 @@ WATCH_INTERVAL: Final = 0.5
 """Seconds between two looks at calls without an answer."""
 MOST_PENDING: Final = 10_000
 """Calls without an answer; one more fails at once."""
+MOST_POSTED: Final = 64
+"""Calls without an answer; while there are so many, nothing is posted."""
 WRONG_SERVER: Final = frozenset(
     {
         "ASK",
@@ -62,8 +67,6 @@ class Stamp:
         self.form = form
 
 
-STAMPS: Final = frozenset({Stamp})
-"""Their types, to look for one in a command without a step for each word."""
 STAMP: Final = Stamp()
 NUMBER: Final = Stamp("{number}")
 SERVER: Final = Stamp("{server}")
@@ -72,12 +75,62 @@ ASK_SERVER: Final[Command] = ("INFO", "server")
 """Part of a greeting."""
 
 
+class Answer(Protocol):
+    """What takes the answer to a call: a future, or ``Posted``."""
+
+    def done(self) -> bool:
+        """Return whether it has been given."""
+        ...
+
+    def set_result(self, reply: Reply, /) -> object:
+        """Take the answer."""
+        ...
+
+    def set_exception(self, error: Exception, /) -> object:
+        """Take why there is none."""
+        ...
+
+
+class Posted:
+    """Takes the answer to a call that nobody waits for.
+
+    Args:
+        answered: Called with the answer, or with why there is none; it must not raise.
+    """
+
+    __slots__ = ("_answered", "_end", "_is_done")
+
+    def __init__(self, answered: Callable[[Reply | Exception], object]) -> None:
+        self._answered = answered
+        self._is_done = False
+        self._end: asyncio.Future[None] | None = None
+
+    def done(self) -> bool:
+        """Return whether the answer has been given."""
+        return self._is_done
+
+    def set_result(self, reply: Reply | Exception, /) -> None:
+        """Take the answer, or why there is none."""
+        self._is_done = True
+        self._answered(reply)
+        if self._end is not None and not self._end.done():
+            self._end.set_result(None)
+
+    set_exception = set_result
+
+    def end(self) -> asyncio.Future[None]:
+        """Return what is done as soon as this is; it is not done yet."""
+        if self._end is None:
+            self._end = asyncio.get_running_loop().create_future()
+        return self._end
+
+
 class Call:
-    """One command and who waits for its answer."""
+    """One command and who takes its answer."""
 
     __slots__ = ("answer", "command", "deadline", "number", "repeatable")
 
-    def __init__(self, command: Command, answer: asyncio.Future[Reply], deadline: float) -> None:
+    def __init__(self, command: Command, answer: Answer, deadline: float) -> None:
         self.command = command
         self.answer = answer
         self.deadline = deadline
@@ -120,6 +173,8 @@ class Link(Lifeline):
         self._numbers = itertools.count(1)
         self._pending: deque[Call] = deque()
         self._written = 0
+        self._has_refused = False
+        self._last_posted: Posted | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def call(self, *command: Any, repeatable: bool = True) -> asyncio.Future[Reply]:
@@ -133,7 +188,50 @@ class Link(Lifeline):
         answer: asyncio.Future[Reply] = self._loop.create_future()
         if self.is_closed or len(self._pending) >= MOST_PENDING:
             answer.set_exception(self._error("is closed" if self.is_closed else "is overloaded"))
-            return answer
+        else:
+            self._begin(command, answer, repeatable)
+        return answer
+
+    def post(
+        self,
+        *command: Any,
+        answered: Callable[[Reply | Exception], object],
+        repeatable: bool = True,
+    ) -> bool:
+        """Send a command whose answer nobody waits for.
+
+        Args:
+            *command: Its words.
+            answered: Called with the answer, or with what ``call`` would have raised; it must not
+                raise.
+            repeatable: See ``call``.
+
+        Returns:
+            Whether that was done; not without a connection, nor with ``MOST_POSTED`` unanswered,
+            nor where the last answer was a refusal, which is to be raised to somebody.
+        """
+        if self._wire is None or self._has_refused or len(self._pending) >= MOST_POSTED:
+            return False
+        self._last_posted = posted = Posted(answered)
+        self._begin(command, posted, repeatable)
+        return True
+
+    async def settle(self) -> None:
+        """Return when all that was posted is answered, or after ``LAST_CHANCE`` seconds."""
+        last = self._last_posted
+        if last is not None and not last.done():
+            await asyncio.wait([last.end()], timeout=LAST_CHANCE)
+
+    def close(self) -> None:
+        """Close the connection for good; what has no answer fails."""
+        super().close()
+        if self._timer is not None:
+            self._timer.cancel()
+        for call in self._pending:
+            self._fail(call, "is closed")
+        self._pending.clear()
+
+    def _begin(self, command: Command, answer: Answer, repeatable: bool) -> None:
         now = self._loop.time()
         call = Call(command, answer, self._deadline(now))
         call.repeatable = repeatable
@@ -146,16 +244,6 @@ class Link(Lifeline):
             self.connect()
         if self._timer is None:
             self._watch()
-        return answer
-
-    def close(self) -> None:
-        """Close the connection for good; what has no answer fails."""
-        super().close()
-        if self._timer is not None:
-            self._timer.cancel()
-        for call in self._pending:
-            self._fail(call, "is closed")
-        self._pending.clear()
 
     def _deadline(self, now: float) -> float:
         if self._budget is None:
@@ -170,12 +258,20 @@ class Link(Lifeline):
         if not call.number:
             call.number = next(self._numbers)
         words = call.command
-        if not STAMPS.isdisjoint(map(type, words)):
-            known = {"sender": self.sender, "number": call.number, "server": self._server}
-            words = tuple(
-                [word.form.format_map(known) if type(word) is Stamp else word for word in words]
-            )
+        # Looked for in one step, and not in one for each word.
+        kinds = list(map(type, words))
+        if Stamp in kinds:
+            words = self._stamped(words, kinds, call.number)
         wire.write(pack(*words))
+
+    def _stamped(self, words: Command, kinds: list[type], number: int) -> Command:
+        stamped = list(words)
+        while Stamp in kinds:
+            at = kinds.index(Stamp)
+            form = words[at].form
+            stamped[at] = form.format(sender=self.sender, number=number, server=self._server)
+            kinds[at] = str
+        return tuple(stamped)
 
     def _replied(self, reply: Reply) -> None:
         self._heard_at = self._loop.time()
@@ -183,7 +279,8 @@ class Link(Lifeline):
             return
         call = self._pending.popleft()
         self._written -= 1
-        if not isinstance(reply, hiredis.ReplyError):
+        self._has_refused = isinstance(reply, hiredis.ReplyError)
+        if not self._has_refused:
             if not call.answer.done():
                 call.answer.set_result(reply)
         elif str(reply).partition(" ")[0] not in WRONG_SERVER:
@@ -238,8 +335,9 @@ class Link(Lifeline):
     def _fail(self, call: Call, what: str) -> None:
         if not call.answer.done():
             call.answer.set_exception(self._error(what))
-            # Who no longer waits need not be told of by the event loop.
-            call.answer.exception()
+            if isinstance(call.answer, asyncio.Future):
+                # Who no longer waits need not be told of by the event loop.
+                call.answer.exception()
 
     def _error(self, what: str) -> RedisUnavailableError:
         why = f": {self._why}" if self._why is not None and self._wire is None else ""

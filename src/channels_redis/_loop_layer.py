@@ -16,6 +16,7 @@ from channels_redis._health import ShardHealth
 from channels_redis._keys import Keys
 from channels_redis._lifeline import close_all
 from channels_redis._node import BATCH, InboxReader, NodeOptions, ShardNode
+from channels_redis._wire import Reply
 
 LONGEST_BEAT: Final = 5.0
 """Most seconds between two signs of life of a process."""
@@ -105,6 +106,7 @@ class RedisLoopLayer:
         for reader in self.readers:
             reader.stop()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+        await self.settle()
         for shard, _ in self._layer.shards:
             await shard.close()
         links = [reader.link for reader in self.readers]
@@ -114,6 +116,22 @@ class RedisLoopLayer:
         """Delete every key of the layer; no group is registered any more."""
         self.registrations.forget()
         await asyncio.gather(*[node.flush() for node in self.nodes])
+
+    def post_to_group(
+        self, group: str, envelope: bytes, answered: Callable[[Reply | Exception], object]
+    ) -> bool:
+        """Put an envelope into the inboxes of a group's nodes; ``answered`` takes what comes of it.
+
+        Returns:
+            Whether that was done; see ``Link.post``. Not to one of several servers, where what is
+            sent to another one next could overtake it.
+        """
+        return len(self.nodes) == 1 and self.nodes[0].post_to_group(group, envelope, answered)
+
+    async def settle(self) -> None:
+        """Return when all that was posted is answered, or after a second."""
+        for node in self.nodes:
+            await node.link.settle()
 
     def ring(self, channel: str) -> None:
         """Have the readers of a normal channel look for messages."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 from channels_redis import _scripts
 from channels_redis._connection import ResponseError, Shard
 from channels_redis._keys import Keys
+from channels_redis._lifeline import Command
 from channels_redis._link import NUMBER, STAMP, Link
 from channels_redis._scripts import Script
 from channels_redis._wire import Reply
@@ -85,18 +86,13 @@ class ShardNode:
 
     def group_send(self, group: str, envelope: bytes) -> asyncio.Future[Reply]:
         """Put an envelope into the inbox of every node that has members; one call."""
-        keys, options = self._keys, self._options
-        return self._run(
-            _scripts.GROUP_SEND,
-            [keys.group(group)],
-            STAMP,
-            envelope,
-            keys.inbox,
-            keys.node,
-            options.inbox_capacity,
-            options.expiry,
-            options.group_expiry,
-        )
+        return self.link.call(*self._group_send(group, envelope))
+
+    def post_to_group(
+        self, group: str, envelope: bytes, answered: Callable[[Reply | Exception], object]
+    ) -> bool:
+        """Likewise, while nobody waits; return whether that was done (``Link.post``)."""
+        return self.link.post(*self._group_send(group, envelope), answered=answered)
 
     def send(self, node: str, envelope: bytes) -> asyncio.Future[Reply]:
         """Put an envelope into the inbox of ``node``; 0 means that it is full."""
@@ -218,6 +214,22 @@ class ShardNode:
                 await self.link.call("DEL", *found)
             if int(cursor) == 0:
                 return
+
+    def _group_send(self, group: str, envelope: bytes) -> Command:
+        keys, options = self._keys, self._options
+        return (
+            "EVALSHA",
+            _scripts.GROUP_SEND.sha,
+            1,
+            keys.group(group),
+            STAMP,
+            envelope,
+            keys.inbox,
+            keys.node,
+            options.inbox_capacity,
+            options.expiry,
+            options.group_expiry,
+        )
 
     def _run(self, script: Script, keys: list[str], *arguments: Any) -> asyncio.Future[Reply]:
         return self.link.call("EVALSHA", script.sha, len(keys), *keys, *arguments)

@@ -16,6 +16,7 @@ from channels_redis._hearing import Echo, Sharding, confirmed
 from channels_redis._lifeline import close_all
 from channels_redis._link import Link
 from channels_redis._subscriber import Arrived, Kinds, Subscriber
+from channels_redis._wire import Reply
 
 PUBLISH: Final = {Kinds.TOPIC: "PUBLISH", Kinds.SHARDED: "SPUBLISH"}
 """Commands that send to a topic of each kind."""
@@ -155,6 +156,7 @@ class RedisPubSubLoopLayer:
         for echo in self._echoes:
             echo.cancel()
         await asyncio.gather(*self._echoes, return_exceptions=True)
+        await self.settle()
         for shard in self._layer.shards:
             await shard.close()
         await close_all([*self._links, *self._shards])
@@ -171,6 +173,28 @@ class RedisPubSubLoopLayer:
             return self._find_out_and_publish(group, payload)
         index, topic = self._place(group)
         return self._links[index].call(PUBLISH[kind], topic, payload, repeatable=False)
+
+    def post_to_group(
+        self, group: str, payload: bytes, answered: Callable[[Reply | Exception], object]
+    ) -> bool:
+        """Send to a group's topic, and have ``answered`` take what comes of it.
+
+        Returns:
+            Whether that was done; see ``Link.post``. Not to one of several servers, where what is
+            sent to another one next could overtake it.
+        """
+        kind = self._sharding.kind
+        if kind is None or len(self._links) > 1:
+            return False
+        index, topic = self._place(group)
+        return self._links[index].post(
+            PUBLISH[kind], topic, payload, answered=answered, repeatable=False
+        )
+
+    async def settle(self) -> None:
+        """Return when all that was posted is answered, or after a second."""
+        for link in self._links:
+            await link.settle()
 
     async def require_pattern(self, index: int, pattern: str) -> None:
         """Return when every channel of a shard whose name fits ``pattern`` is listened to."""

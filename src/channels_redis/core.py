@@ -10,6 +10,7 @@ take from.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from channels_redis._loop_layer import Layer, RedisLoopLayer, let_go
 from channels_redis._node import NodeOptions
 from channels_redis._queues import Queues
 from channels_redis._upstream_names import BoundedQueue, ChannelLock, UpstreamNames
+from channels_redis._wire import Reply
 from channels_redis.serializers import registry
 
 __all__ = ["BoundedQueue", "ChannelFull", "ChannelLock", "RedisChannelLayer", "RedisLoopLayer"]
@@ -118,6 +120,7 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
         self.require_valid_channel_name(channel)
         payload = self.serialize(message)
         if "!" not in channel:
+            await self._settle_posted()
             is_sent = await self._put(channel, payload)
         elif self._is_local(channel) and not self._hub.has_room(
             channel, self._on_the_way.get(channel, 0) + 1
@@ -188,6 +191,7 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
         self.require_valid_channel_name(channel)
         shard = self.shard_of(group)
         if self._is_local(channel):
+            await self._settle_posted()
             self._hub.leave(group, channel)
         elif "!" not in channel:
             await self._homes.run(lambda here: here.nodes[shard].leave(group, channel))
@@ -201,7 +205,9 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
         """Send ``message`` to every channel that is in ``group`` now. One round trip.
 
         It is serialized once and put once into the inbox of each process that has members. A
-        process or a channel over its capacity misses it; that is counted and logged.
+        process or a channel over its capacity misses it; that is counted and logged. A consumer's
+        handler does not wait for Redis, where there is one server and it has few calls to answer;
+        a failure is then logged and counted.
 
         Raises:
             AssertionError: ``message`` is not a dict, or has a key ``__asgi_channel__``.
@@ -215,16 +221,14 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
             self.require_valid_group_name(group)
         payload = self.serialize(message)
         envelope = _envelope.pack(Kind.GROUP, group, payload)
-        shard = self.shard_of(group)
-        reached, full, *channels = await self._homes.run(
-            lambda here: here.nodes[shard].group_send(group, envelope)
-        )
-        for channel in channels:
-            full += not await self._put(channel.decode(), payload)
-        if full:
-            over = "%s of %s channels over capacity in group %s"
-            logger.info(over, full, reached + full + len(channels), group)
-            telemetry.emit(telemetry.MessageDropped(group, "full", full))
+        here = self._connections_in_handler()
+        answered = functools.partial(self._posted, group, payload)
+        if here is None or not here.post_to_group(group, envelope, answered):
+            shard = self.shard_of(group)
+            answer = await self._homes.run(
+                lambda here: here.nodes[shard].group_send(group, envelope)
+            )
+            await self._sent(group, payload, answer)
 
     async def flush(self) -> None:
         """Delete every message and every group of this prefix, on all shards."""
@@ -260,6 +264,7 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
     def _take_identity(self) -> None:
         self.client_prefix: str = uuid.uuid4().hex
         self._on_the_way: dict[str, int] = {}
+        self._rests: set[asyncio.Future[None]] = set()
         self._options = NodeOptions(
             self.client_prefix,
             expiry=self.expiry,
@@ -293,6 +298,35 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
 
     async def _put(self, channel: str, payload: bytes) -> int:
         return await self._homes.run(lambda here: self._queues.put(here, channel, payload))
+
+    async def _settle_posted(self) -> None:
+        await super()._settle_posted()
+        # What normal channels are still to get.
+        if self._rests and self._homes.at_home() is not None:
+            await asyncio.wait(self._rests)
+
+    def _posted(self, group: str, payload: bytes, answer: Reply | Exception) -> None:
+        if isinstance(answer, Exception):
+            self._not_sent(group, answer)
+        elif answer[1:] != [0]:
+            rest = asyncio.ensure_future(self._sent(group, payload, answer))
+            self._rests.add(rest)
+            rest.add_done_callback(functools.partial(self._rest_sent, group))
+
+    def _rest_sent(self, group: str, rest: asyncio.Future[None]) -> None:
+        self._rests.discard(rest)
+        if not rest.cancelled() and (error := rest.exception()) is not None:
+            self._not_sent(group, error)
+
+    async def _sent(self, group: str, payload: bytes, answer: Reply) -> None:
+        """Count the nodes that had no room, and serve the normal channels that are members."""
+        reached, full, *channels = answer
+        for channel in channels:
+            full += not await self._put(channel.decode(), payload)
+        if full:
+            over = "%s of %s channels over capacity in group %s"
+            logger.info(over, full, reached + full + len(channels), group)
+            telemetry.emit(telemetry.MessageDropped(group, "full", full))
 
     # What arrives
 

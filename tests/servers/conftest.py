@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from channels import telemetry
+from channels_redis.core import RedisChannelLayer
 from tests.servers import engines
-from tests.servers.engines import Engine
+from tests.servers.engines import Engine, Server
+
+Make = Callable[..., Any]
 
 TOPOLOGIES: dict[str, Callable[[Path], Engine]] = {
     "single": engines.single,
@@ -36,3 +41,36 @@ def engine_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[st
     yield engine
     for each in running.values():
         each.stop()
+
+
+@pytest.fixture
+def engine(engine_of: Callable[[str], Engine]) -> Engine:
+    engine = engine_of("single")
+    engine.flush()
+    return engine
+
+
+@pytest.fixture
+def server(engine: Engine) -> Server:
+    return engine.servers[0]
+
+
+@pytest.fixture
+async def make(engine: Engine) -> AsyncIterator[Make]:
+    layers: list[Any] = []
+
+    def make(backend: Any = RedisChannelLayer, **options: Any) -> Any:
+        layers.append(backend(**{"hosts": engine.hosts} | options))
+        return layers[-1]
+
+    yield make
+    for layer in layers:
+        await layer.close_pools()
+
+
+@pytest.fixture
+def told() -> Iterator[list[telemetry.Event]]:
+    events: list[telemetry.Event] = []
+    stop = telemetry.subscribe(events.append)
+    yield events
+    stop()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,6 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture
-def engine(engine_of: Callable[[str], Engine]) -> Engine:
-    engine = engine_of("single")
-    engine.flush()
-    return engine
-
-
-@pytest.fixture
-def server(engine: Engine) -> Server:
-    return engine.servers[0]
-
-
-@pytest.fixture
 async def open_broker(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     """Return a function that gives a broker of a layer of its own."""
     layers: list[Any] = []
@@ -56,14 +44,6 @@ async def open_broker(request: pytest.FixtureRequest) -> AsyncIterator[Open]:
     yield open_broker
     for layer in layers:
         await layer.close_pools()
-
-
-@pytest.fixture
-def told() -> Iterator[list[telemetry.Event]]:
-    events: list[telemetry.Event] = []
-    stop = telemetry.subscribe(events.append)
-    yield events
-    stop()
 
 
 async def publish(broker: Any, body: bytes, topic: str = "topic", **options: Any) -> Position:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -35,39 +35,6 @@ class Audience(AsyncWebsocketConsumer):
     """Listens."""
 
     groups = ["room"]  # noqa: RUF012 - as every consumer has them
-
-
-@pytest.fixture
-def engine(engine_of: Callable[[str], Engine]) -> Engine:
-    engine = engine_of("single")
-    engine.flush()
-    return engine
-
-
-@pytest.fixture
-def server(engine: Engine) -> Server:
-    return engine.servers[0]
-
-
-@pytest.fixture
-async def make(engine: Engine) -> AsyncIterator[Make]:
-    layers: list[Any] = []
-
-    def make(backend: Any = RedisChannelLayer, **options: Any) -> Any:
-        layers.append(backend(**{"hosts": engine.hosts} | options))
-        return layers[-1]
-
-    yield make
-    for layer in layers:
-        await layer.close_pools()
-
-
-@pytest.fixture
-def told() -> Iterator[list[telemetry.Event]]:
-    events: list[telemetry.Event] = []
-    stop = telemetry.subscribe(events.append)
-    yield events
-    stop()
 
 
 def tick(n: Any) -> dict[str, Any]:

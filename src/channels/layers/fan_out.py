@@ -130,43 +130,22 @@ class FanOut:
             until: When to stop, on the monotonic clock, after ``LOOK`` messages at least.
             others: Go with it; each member gets theirs right behind.
         """
-        members, channels, loop = self.members, boxes.channels, self.loop
-        together = (self, *others)
+        members, start, has_time = self.members, self._index, True
+        together: Sequence[FanOut] = (self, *others)
         frame = _frame_of(together)
-        start, has_time = self._index, True
         while has_time and together and start < len(members):
             end = start + LOOK // len(together)
-            for channel in members[start:end]:
-                box = channels.get(channel)
-                inbox = box if type(box) is Inbox and box.loop is loop else None
-                if inbox is not None and frame is not None and inbox.express is not None:
-                    try:
-                        inbox.express(frame)
-                    except Exception as error:
-                        _fail(together, error, members.index(channel, start))
-                        return
-                    continue
-                for fan in together:
-                    try:
-                        if inbox is None:
-                            is_in = boxes.put_for_member(fan, channel)
-                        else:
-                            message, begin = fan.copies(), inbox.begin
-                            is_in = (begin is not None and begin(message)) or inbox.put(
-                                message, fan.sent_at
-                            )
-                    except Exception as error:
-                        _fail((fan,), error, members.index(channel, start))
-                        together = tuple(other for other in together if other is not fan)
-                        frame = _frame_of(together)
-                        continue
-                    if not is_in:
-                        fan.dropped += 1
-                        telemetry.emit(telemetry.MessageDropped(channel, "full"))
+            left = _deliver(together, frame, members[start:end], boxes=boxes)
+            if left is not together:
+                together, frame = left, _frame_of(left)
             start = min(end, len(members))
             for fan in together:
                 fan._index = start
             has_time = time.monotonic() <= until
+
+    def fail(self, error: Exception, channel: str) -> None:
+        """Note why ``channel``, which is one of the next members, and those behind it get none."""
+        self.failure, self._index = error, self.members.index(channel, self._index)
 
     def end(self) -> None:
         """Let whoever waits go on."""
@@ -291,9 +270,54 @@ class FanOuts:
         return False
 
 
-def _fail(fans: Sequence[FanOut], error: Exception, index: int) -> None:
-    for fan in fans:
-        fan.failure, fan._index = error, index
+def _deliver(
+    together: Sequence[FanOut],
+    frame: Broadcast | Joined | None,
+    members: tuple[str, ...],
+    *,
+    boxes: Boxes,
+) -> Sequence[FanOut]:
+    """Put copies of all that go together into the next ``members``' inboxes.
+
+    Args:
+        together: Those.
+        frame: See ``_frame_of``.
+        members: At most ``LOOK``.
+        boxes: Where their messages go.
+
+    Returns:
+        Those that can go on; the others have failed.
+    """
+    channels, loop = boxes.channels, together[0].loop
+    for channel in members:
+        box = channels.get(channel)
+        inbox = box if type(box) is Inbox and box.loop is loop else None
+        if frame is not None and inbox is not None and inbox.express is not None:
+            try:
+                inbox.express(frame)
+            except Exception as error:
+                for fan in together:
+                    fan.fail(error, channel)
+                return ()
+            continue
+        for fan in together:
+            try:
+                if inbox is None:
+                    is_in = boxes.put_for_member(fan, channel)
+                else:
+                    message = fan.copies()
+                    if inbox.begin is not None and inbox.begin(message):
+                        continue
+                    is_in = inbox.put(message, fan.sent_at)
+            except Exception as error:
+                fan.fail(error, channel)
+                together = [other for other in together if other is not fan]
+                frame = _frame_of(together)
+                continue
+            if not is_in:
+                fan.dropped += 1
+                telemetry.emit(telemetry.MessageDropped(channel, "full"))
+    return together
 
 
 def _followers(first: FanOut, line: list[FanOut]) -> list[FanOut]:
