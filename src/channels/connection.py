@@ -66,6 +66,7 @@ class Connection(Sending):
 
     Attributes:
         task: What runs the connection, and may be parked while handlers run (``stepping``).
+        parked: What it waits for then.
         loop: Its event loop.
         context: What its handlers run in.
     """
@@ -109,7 +110,7 @@ class Connection(Sending):
         self._turn = 0
         # Parked, with nothing unread, and its handlers may begin at once.
         self._is_idle = False
-        self._parked: asyncio.Future[None] | None = None
+        self.parked: asyncio.Future[None] | None = None
         self._busy = False
         self._was_denied = False
         # There once a handler has gone on without its client.
@@ -180,8 +181,8 @@ class Connection(Sending):
         """Let the loop look at its sources."""
         self._be_busy()
         # While a handler runs, whoever runs it looks when it is done.
-        if not self._busy and self._parked is not None and not self._parked.done():
-            self._parked.set_result(None)
+        if not self._busy and self.parked is not None and not self.parked.done():
+            self.parked.set_result(None)
 
     def _stop(self, pumps: list[Pump]) -> list[asyncio.Task[None]]:
         if isinstance(self._client, Direct):
@@ -221,17 +222,17 @@ class Connection(Sending):
 
     async def _park(self) -> None:
         begun = cancellation = None
-        self._parked = self.loop.create_future()
+        self.parked = self.loop.create_future()
         self._open_inbox()
         try:
-            await self._parked
+            await self.parked
         except asyncio.CancelledError as error:
             if self._begun is None:
                 raise
             cancellation = error
             begun, self._begun = self._begun, None
         finally:
-            self._parked = None
+            self.parked = None
             self._be_busy()
         if self._failure is not None:  # from Python 3.12 on
             raise self._failure

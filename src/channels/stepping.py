@@ -88,11 +88,13 @@ class Owner(Protocol):
         task: The task.
         loop: Its event loop.
         context: What it runs in.
+        parked: What it waits for while it is parked.
     """
 
     task: asyncio.Task[Any]
     loop: asyncio.AbstractEventLoop
     context: contextvars.Context
+    parked: asyncio.Future[None] | None
 
     def begun_ended(self, begun: Begun) -> None:
         """Take note that a coroutine that had to wait is done; called in the event loop."""
@@ -172,9 +174,10 @@ class Begun:  # from Python 3.12 on
                 awaited = driver.send(answer)
 
     def _step(self, done: object = None) -> None:
-        if self._is_taken_over:
-            return
         owner, drivers = self._owner, _here.drivers
+        # A task that has been cancelled in this turn of the loop is about to take over.
+        if self._is_taken_over or (owner.parked is not None and owner.parked.cancelled()):
+            return
         place, drivers[FRAME] = drivers[FRAME], None
         before = _swap_current_task(owner.loop, owner.task)  # type: ignore[misc]
         try:

@@ -67,7 +67,10 @@ class GapTold(NamedTuple):
 
 
 class ConnectionLimited(NamedTuple):
-    """A limit refused or closed a connection; ``reason`` is the setting's name in small letters."""
+    """A limit refused or closed a connection; ``reason`` is its name in small letters.
+
+    That of the setting, or ``max_head_bytes`` and ``topic_frame_rate``, which are none.
+    """
 
     reason: str
 

@@ -230,9 +230,17 @@ class FanOuts:
         loop = key[0]
         waiting = self._going_on.get(loop)
         if waiting is None:
+            self._forget_closed()
             waiting = self._going_on[loop] = deque()
             call(loop, self._go_on, loop)
         waiting.append(key)
+
+    def _forget_closed(self) -> None:
+        """Count what was on its way on event loops that have closed meanwhile."""
+        for loop in [loop for loop in self._going_on if loop.is_closed()]:
+            for fan in [fan for key in self._going_on.pop(loop) for fan in self._lines.pop(key)]:
+                missed = len(fan.members) - fan._index
+                telemetry.emit(telemetry.MessageDropped(fan.group, "closed", missed))
 
     def _go_on(self, loop: Loop) -> None:
         waiting = self._going_on[loop]

@@ -9,6 +9,7 @@ on in every turn.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -17,6 +18,8 @@ from channels.per_loop import PerLoop
 
 AT_ONCE: Final = 8
 """Handshakes that begin in one turn."""
+
+logger: logging.Logger = logging.getLogger("channels.server")
 
 
 class Doorway:
@@ -40,7 +43,11 @@ class Doorway:
         self._begun = 0
         while self._waiting and self._begun < AT_ONCE:
             self._begun += 1
-            self._waiting.popleft()()
+            try:
+                self._waiting.popleft()()
+            except Exception:
+                # One client must not keep the others waiting.
+                logger.exception("A handshake could not begin.")
         if self._begun:
             asyncio.get_running_loop().call_soon(self._next_turn)
 

@@ -292,7 +292,7 @@ def encode_close(code: int, reason: str = "") -> bytes:
     """
     if code == NO_CODE:
         return encode(CLOSE, b"")
-    if not _is_close_code(code):
+    if not is_close_code(code):
         raise ValueError(
             f"no close frame can carry code {code!r}; expected 1000, 3000 to 4999 or another code "
             "of RFC 6455, section 7.4"
@@ -310,7 +310,7 @@ def parse_close(payload: bytes) -> tuple[int, str]:
     if not payload:
         return NO_CODE, ""
     code = int.from_bytes(payload[:2], "big")
-    if len(payload) == 1 or not _is_close_code(code):
+    if len(payload) == 1 or not is_close_code(code):
         raise PeerError(1002, f"close frame with code {code}" if payload[1:] else "half a code")
     try:
         return code, payload[2:].decode()
@@ -318,7 +318,8 @@ def parse_close(payload: bytes) -> tuple[int, str]:
         raise _not_utf8() from error
 
 
-def _is_close_code(code: Any) -> bool:
+def is_close_code(code: Any) -> bool:
+    """Return whether a close frame can carry ``code`` (RFC 6455, 7.4)."""
     return code in NAMED_CODES or (type(code) is int and 3000 <= code <= 4999)
 
 

@@ -34,6 +34,7 @@ from channels.server.framing import (
     encode,
     encode_close,
     encode_message,
+    is_close_code,
 )
 from channels.server.incoming import Incoming
 from channels.server.limits import TokenBucket
@@ -210,6 +211,8 @@ class WebSocketProtocol(Incoming):
         except Exception as error:
             self._report(error)
             code = error.close_code if isinstance(error, ChannelsError) else 1011
+            # An application may have errors of its own.
+            code = code if is_close_code(code) else 1011
             self._finish(code, 404 if isinstance(error, NoRouteError) else 500)
         else:
             if self._state is ASKING:

@@ -25,7 +25,6 @@ class Health:
         self.is_ready = False
         self._application = application
         self._health_path = health_path
-        self._ready_path = ready_path
         self.paths: frozenset[str] = frozenset({health_path, ready_path}) - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:

@@ -10,11 +10,17 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from channels.exceptions import ChannelFull, InvalidFrameError, NoRouteError
+from channels.exceptions import ChannelFull, ChannelsError, InvalidFrameError, NoRouteError
 from channels.server import doorway as doorway_module
 from channels.server.doorway import get_doorway
 from tests.integration.websocket.conftest import REQUEST, Serve, eventually
 from tests.unit.channels.server.frames import client_frame, deflated
+
+
+class OddCodeError(ChannelsError):
+    """An error of an application, whose code no close frame can carry."""
+
+    close_code = 999
 
 
 class App:
@@ -353,6 +359,7 @@ async def test_an_answer_that_would_inject_is_refused_whole(
         (NoRouteError("deliberate"), b"404", 1008, False),
         (InvalidFrameError("deliberate"), b"500", 1003, False),
         (ChannelFull("deliberate"), b"500", 1013, True),
+        (OddCodeError("deliberate"), b"500", 1011, True),
     ],
 )
 async def test_an_error_of_the_application_ends_the_connection_in_its_way(

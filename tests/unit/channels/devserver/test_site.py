@@ -6,12 +6,13 @@ import http.client
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 import pytest
 import uvicorn
 
-from channels.devserver.site import Site, _protocol
+from channels.devserver.site import LONGEST_SHUTDOWN, Site, _protocol
 from channels.typing import Receive, Scope, Send
 
 OPTIONS = {
@@ -76,4 +77,8 @@ def test_site_serves_in_a_thread_until_it_is_stopped_from_another() -> None:
 
 
 def test_site_that_never_served_is_stopped_at_once() -> None:
+    began = time.monotonic()
+
     Site(application, OPTIONS, print).stop()
+
+    assert time.monotonic() - began < LONGEST_SHUTDOWN

@@ -399,3 +399,28 @@ async def test_a_frame_that_cannot_be_encoded_fails_for_whoever_sent_it(crowd: C
     # The group is served as before.
     await crowd.layer.group_send("crowd", FLAT)
     assert crowd.inboxes[999].take() == FLAT
+
+
+def test_what_an_event_loop_leaves_behind_when_it_closes_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # However fast the machine is: the fan-out does not end in one slice.
+    monkeypatch.setattr("channels.layers.fan_out.SLICE", -1.0)
+    layer = InMemoryChannelLayer()
+    told: list[telemetry.Event] = []
+
+    async def begin() -> None:
+        for number in range(MEMBERS):
+            await layer.group_add("room", f"member!{number}")
+        sending = asyncio.create_task(layer.group_send("room", FLAT))
+        await asyncio.sleep(0)
+        sending.cancel()
+
+    asyncio.run(begin())
+    delivered = len(layer.channels)
+    stop = telemetry.subscribe(told.append)
+    asyncio.run(layer.group_send("room", FLAT))
+    stop()
+
+    assert 0 < delivered < MEMBERS
+    assert told.count(telemetry.MessageDropped("room", "closed", MEMBERS - delivered)) == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 
+import pytest
+
 from channels.server.doorway import AT_ONCE, Doorway
 
 
@@ -40,3 +42,21 @@ async def test_when_nobody_comes_it_costs_no_turn() -> None:
     doorway.enter(functools.partial(begun.append, 2))
 
     assert begun == [1, 2]
+
+
+async def test_one_that_cannot_begin_keeps_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    doorway, begun = Doorway(), []
+
+    def fail() -> None:
+        raise LookupError("deliberate")
+
+    for _ in range(AT_ONCE):
+        doorway.enter(lambda: None)
+    doorway.enter(fail)
+    for number in range(2 * AT_ONCE):
+        doorway.enter(functools.partial(begun.append, number))
+    for _ in range(4):
+        await asyncio.sleep(0)
+
+    assert begun == list(range(2 * AT_ONCE))
+    assert "A handshake could not begin." in caplog.text
