@@ -255,23 +255,20 @@ class Link(Lifeline):
 
     def _write(self, call: Call, wire: Wire) -> None:
         self._written += 1
+        # Looked for in one step, and not in one for each word.
+        kinds = list(map(type, call.command))
+        wire.write(pack(*(self._stamped(call, kinds) if Stamp in kinds else call.command)))
+
+    def _stamped(self, call: Call, kinds: list[type]) -> Command:
         if not call.number:
             call.number = next(self._numbers)
-        words = call.command
-        # Looked for in one step, and not in one for each word.
-        kinds = list(map(type, words))
-        if Stamp in kinds:
-            words = self._stamped(words, kinds, call.number)
-        wire.write(pack(*words))
-
-    def _stamped(self, words: Command, kinds: list[type], number: int) -> Command:
-        stamped = list(words)
+        known = {"sender": self.sender, "number": call.number, "server": self._server}
+        words = list(call.command)
         while Stamp in kinds:
             at = kinds.index(Stamp)
-            form = words[at].form
-            stamped[at] = form.format(sender=self.sender, number=number, server=self._server)
+            words[at] = words[at].form.format_map(known)
             kinds[at] = str
-        return tuple(stamped)
+        return tuple(words)
 
     def _replied(self, reply: Reply) -> None:
         self._heard_at = self._loop.time()

@@ -130,18 +130,19 @@ class FanOut:
             until: When to stop, on the monotonic clock, after ``LOOK`` messages at least.
             others: Go with it; each member gets theirs right behind.
         """
-        members, start, has_time = self.members, self._index, True
+        members, start = self.members, self._index
         together: Sequence[FanOut] = (self, *others)
         frame = _frame_of(together)
-        while has_time and together and start < len(members):
-            end = start + LOOK // len(together)
+        while True:
+            end = min(start + LOOK // len(together), len(members))
             left = _deliver(together, frame, members[start:end], boxes=boxes)
             if left is not together:
                 together, frame = left, _frame_of(left)
-            start = min(end, len(members))
             for fan in together:
-                fan._index = start
-            has_time = time.monotonic() <= until
+                fan._index = end
+            if end == len(members) or not together or time.monotonic() > until:
+                return
+            start = end
 
     def fail(self, error: Exception, channel: str) -> None:
         """Note why ``channel``, which is one of the next members, and those behind it get none."""
