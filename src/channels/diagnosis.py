@@ -16,6 +16,7 @@ import asgiref.sync
 OWN_CODE: Final = str(Path(__file__).parent)
 LOOP: Final = str(Path(__file__).with_name("connection.py"))
 DISPATCH: Final = str(Path(__file__).with_name("consumer.py"))
+CALLS: Final = str(Path(__file__).with_name("topics") / "subscription.py")
 BRIDGE: Final = str(Path(asgiref.sync.__file__))
 
 THREAD: Final = re.compile(r"(?:Current thread|Thread) 0x([0-9a-f]+)")
@@ -83,7 +84,7 @@ def _coroutine_places(awaited: Any) -> Iterator[Place]:
 
 
 def _thread_places(thread_id: int) -> list[Place]:
-    return _below(DISPATCH, _dump_threads().get(thread_id, []))
+    return _below(CALLS, _below(DISPATCH, _dump_threads().get(thread_id, [])))
 
 
 def _dump_threads() -> dict[int, list[Place]]:

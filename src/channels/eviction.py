@@ -24,9 +24,10 @@ class Eviction:
         task: What runs them.
         grace: Seconds that each has.
         driver: Gives what drives a handler that goes on without the task, if one does.
+        call: The name of the one call that runs, if it is no handler of a consumer.
     """
 
-    __slots__ = ("_consumer", "_driver", "_evictions", "_grace", "_task", "_timer")
+    __slots__ = ("_call", "_consumer", "_driver", "_evictions", "_grace", "_task", "_timer")
 
     def __init__(
         self,
@@ -34,12 +35,14 @@ class Eviction:
         task: asyncio.Task[Any],
         *,
         grace: float,
-        driver: Callable[[], Any],
+        driver: Callable[[], Any] = lambda: None,
+        call: str = "",
     ) -> None:
         self._consumer = consumer
         self._task = task
         self._grace = grace
         self._driver = driver
+        self._call = call
         self._timer: asyncio.TimerHandle | None = None
         # Cancellations of ours that nobody has taken back.
         self._evictions = 0
@@ -67,14 +70,15 @@ class Eviction:
         where = where_it_waits(
             self._task, getattr(self._consumer, "_thread_id", None), self._driver()
         )
-        name = name_that_thing(self._consumer)
+        name = self._call or name_that_thing(self._consumer)
         self._evictions += 1
         self._task.cancel()
         self._timer = None
         self.start()
         logger.error(
-            "%s still runs a handler %g s after its client has left; it waits in %s and is %s.",
+            "%s still runs%s %g s after its client has left; it waits in %s and is %s.",
             name,
+            "" if self._call else " a handler",
             self._grace,
             where,
             "left to its thread" if is_sync else "cancelled",

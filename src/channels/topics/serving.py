@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
@@ -57,11 +58,19 @@ class ServesTopics(AsyncConsumer):
         return here().local
 
     async def _release(self, channel: str | None) -> None:
-        """Leave every topic also where no disconnect was read."""
-        if self.session is not None:
-            self.session.end()
-        await super()._release(channel)
+        """Leave every topic also where no disconnect was read, and let calls end that run."""
+        try:
+            if self.session is not None:
+                self.session.end(at_once=_is_cancelled())
+                await self.session.calls_end()
+        finally:
+            await super()._release(channel)
 
     async def _clean_up(self) -> None:
         if needs_clean_up(self._lane):
             await self._close_old_connections()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

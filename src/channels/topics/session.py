@@ -141,6 +141,8 @@ class Session:
         self._counted_at = time.monotonic()
         self._has_greeted = False
         self._has_ended = False
+        # Those whose call goes on, and what runs it, once this has ended.
+        self._going_on: dict[Subscription, asyncio.Task[None]] = {}
         engine.connect(self)
         # Until it has said hello; then, until its token must be fresh.
         self._expiry: asyncio.TimerHandle | None = engine.later(
@@ -167,11 +169,17 @@ class Session:
             if ended.auth != auth_of(self.user):
                 self._engine.start(
                     self.say_goodbye(
-                        "token_expired", "the password has changed", TOKEN_EXPIRED, reconnect=True
+                        "token_expired",
+                        "the password has changed",
+                        TOKEN_EXPIRED,
+                        reconnect=True,
+                        is_revoked=True,
                     )
                 )
         elif is_user or (ended.session is not None and ended.session == self._session_key()):
-            self._engine.start(self.say_goodbye("signed_out", "you are signed out", SIGNED_OUT))
+            self._engine.start(
+                self.say_goodbye("signed_out", "you are signed out", SIGNED_OUT, is_revoked=True)
+            )
 
     # What the client sends
 
@@ -196,12 +204,26 @@ class Session:
             await self.send(protocol.error(refusal))
 
     async def say_goodbye(
-        self, code: str, message: str, close_code: int, *, reconnect: bool = False
+        self,
+        code: str,
+        message: str,
+        close_code: int,
+        *,
+        reconnect: bool = False,
+        is_revoked: bool = False,
     ) -> None:
-        """Leave every topic, tell the client why, and close."""
+        """Leave every topic, tell the client why, and close.
+
+        Args:
+            code: Why, as ``protocol/README.md`` lists it.
+            message: Why, in words.
+            close_code: Of the WebSocket.
+            reconnect: Whether the client should come back.
+            is_revoked: Whether its user may do nothing more: then a call that runs is cancelled.
+        """
         if self._has_ended:
             return
-        self.end()
+        self.end(at_once=is_revoked)
         frame = {"type": "goodbye", "code": code, "message": message, "reconnect": reconnect}
         # A client that does not read will not hear it.
         with contextlib.suppress(TimeoutError):
@@ -215,19 +237,46 @@ class Session:
             self.say_goodbye("restart", "the server restarts", RESTART, reconnect=True)
         )
 
-    def end(self) -> None:
-        """Leave every topic."""
+    def end(self, *, at_once: bool = False) -> None:
+        """Leave every topic.
+
+        Args:
+            at_once: Cancel calls that run, too; else they go on (``calls_end``).
+        """
+        if at_once:
+            self._cut_calls()
         if self._has_ended:
             return
         self._has_ended = True
         if self._expiry is not None:
             self._expiry.cancel()
         for subscription in tuple(self._topics.values()):
-            subscription.end()
+            task = subscription.end(at_once=at_once)
+            if task is not None:
+                self._going_on[subscription] = task
         self._topics.clear()
         self._engine.disconnect(self)
 
+    async def calls_end(self) -> None:
+        """Wait for the calls that go on although this has ended.
+
+        Bounded by ``DISCONNECT_GRACE``, unless one swallows its cancellation. If the wait is
+        cancelled, so are they.
+        """
+        if not self._going_on:
+            return
+        try:
+            await asyncio.wait(self._going_on.values())
+        except asyncio.CancelledError:
+            self._cut_calls()
+            raise
+
     # Inside
+
+    def _cut_calls(self) -> None:
+        for subscription in self._going_on:
+            subscription.end(at_once=True)
+        self._going_on.clear()
 
     def _judge(self, text: str) -> None:
         limits = self._limits

@@ -2,6 +2,9 @@
 
 Requests of different topics run side by side, each in a task that lives while there are some, so
 that a topic which is slow to authorize or to answer holds up only itself.
+
+A call that has begun when its client leaves goes on for the grace period of consumers' handlers:
+what it has stored, it can still publish.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +22,9 @@ import msgspec
 from msgspec import UNSET
 
 from channels import telemetry
+from channels.conf import channels_settings
 from channels.db import database_sync_to_async
+from channels.eviction import Eviction
 from channels.exceptions import LayerUnavailableError
 from channels.history.position import Position
 from channels.history.recovery import Recovery
@@ -29,6 +35,7 @@ from channels.topics.engine import Connected, Engine
 from channels.topics.open_topic import OpenTopic
 from channels.topics.protocol import Call, FrameError, Request, Subscribe
 from channels.topics.topic import Topic
+from channels.utils import name_that_thing
 
 logger: logging.Logger = logging.getLogger("django.channels.topics")
 
@@ -51,10 +58,14 @@ class Subscription:
         "_connection",
         "_ended",
         "_engine",
+        "_eviction",
         "_has_ended",
         "_place",
         "_requests",
+        "_running",
+        "_sync",
         "_task",
+        "_thread_id",
         "opened",
         "topic",
     )
@@ -76,6 +87,12 @@ class Subscription:
         self._place: Place | None = None
         self._requests: deque[Request] = deque()
         self._task: asyncio.Task[None] | None = None
+        # The call that runs, and its end once its client has left.
+        self._running: str | None = None
+        self._eviction: Eviction | None = None
+        # Whether a plain function runs, and in which thread: for the log of an eviction.
+        self._sync = False
+        self._thread_id: int | None = None
 
     def ask(self, request: Request) -> None:
         """Do what is asked, after what was asked before.
@@ -98,13 +115,31 @@ class Subscription:
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work())
 
-    def end(self) -> None:
-        """Drop what is being done, and leave; the client may come back."""
+    def end(self, *, at_once: bool = False) -> asyncio.Task[None] | None:
+        """Drop what waits, and leave; the client may come back.
+
+        Args:
+            at_once: Cancel a call that runs, too. Else it has ``DISCONNECT_GRACE`` seconds.
+
+        Returns:
+            What runs the call that goes on, if one does.
+        """
         self._has_ended = True
         self._requests.clear()
-        if self._task is not None:
-            self._task.cancel()
         self._leave(self.topic.presence_grace)
+        if self._task is None:
+            return None
+        if at_once or self._running is None:
+            self._task.cancel()
+            return None
+        self._eviction = Eviction(
+            self,
+            self._task,
+            grace=channels_settings().disconnect_grace,
+            call=f"{name_that_thing(type(self.topic))}.{self._running}",
+        )
+        self._eviction.start()
+        return self._task
 
     async def _work(self) -> None:
         try:
@@ -112,6 +147,8 @@ class Subscription:
                 await self._answer(self._requests.popleft())
         finally:
             self._task = None
+            if self._eviction is not None:
+                self._eviction.stop()
             if self.opened is None:
                 self._ended(self)
 
@@ -251,6 +288,7 @@ class Subscription:
         except msgspec.DecodeError as error:
             raise FrameError("invalid_data", str(error)) from error
         limit = min(request.timeout or topic.call_timeout, topic.call_timeout)
+        self._running = request.name
         try:
             async with asyncio.timeout(limit) as timer:
                 result = await self._run(getattr(topic, request.name), **arguments)
@@ -260,11 +298,24 @@ class Subscription:
             raise FrameError("timeout", f"no answer within {limit:g} s") from error
         except CallError as error:
             raise FrameError(error.code, error.message) from error
+        finally:
+            self._running = None
         await self._connection.send(protocol.reply(request.id, encode_data(result)))
 
     async def _run(self, method: Callable[..., Any], **arguments: Any) -> Any:
         """Run a method of the topic, a plain function in a thread."""
         if inspect.iscoroutinefunction(method):
             return await method(**arguments)
-        outcome = await database_sync_to_async(method)(**arguments)
+        self._sync = True
+        try:
+            outcome = await database_sync_to_async(self._run_in_thread)(method, arguments)
+        finally:
+            self._sync = False
         return await outcome if inspect.isawaitable(outcome) else outcome
+
+    def _run_in_thread(self, method: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        self._thread_id = threading.get_ident()
+        try:
+            return method(**arguments)
+        finally:
+            self._thread_id = None
