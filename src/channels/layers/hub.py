@@ -126,6 +126,19 @@ class Hub:
         self._fan_outs.start(fan, may_leave)
         return fan
 
+    def fan_out_to(
+        self, group: str, members: tuple[str, ...], copies: Callable[[], Message]
+    ) -> FanOut:
+        """Put a copy into the inboxes of these members, behind what the group got before.
+
+        Returns:
+            The fan-out, as that of ``fan_out``.
+        """
+        fan = FanOut(group, members, copies)
+        fan.sent_at = time.monotonic()
+        self._fan_outs.start(fan, lambda: False)
+        return fan
+
     async def receive(self, channel: str) -> Message:
         """Wait for the next message of a channel that has no consumer on this hub.
 

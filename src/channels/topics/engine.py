@@ -272,10 +272,11 @@ class Engine:
         finally:
             for channel in excluded:
                 self.local.join(topic.name, channel)
-        for channel in excluded:
-            if offset:
-                self.local.hand_over(channel, frame_of(protocol.skipped(topic.name, offset)))
-        return later
+        if not offset or not excluded:
+            return later
+        # Behind those that stand in line before it.
+        skipped = frame_of(protocol.skipped(topic.name, offset))
+        return self.local.hand_out_to(topic.name, excluded, skipped) or later
 
     def _tell(self, topic: OpenTopic, text: str) -> None:
         topic.has_stirred = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 from channels import telemetry
@@ -36,6 +37,16 @@ class LocalLayer(InMemoryChannelLayer):
             ``None``, or what is done when the last has had it.
         """
         return self._hub.fan_out(topic, frame).done
+
+    def hand_out_to(
+        self, topic: str, channels: Iterable[str], frame: Broadcast
+    ) -> asyncio.Future[Any] | None:
+        """Give ``frame`` to these subscribers alone, behind what the topic handed out before.
+
+        Returns:
+            ``None``, or what is done when the last has had it.
+        """
+        return self._hub.fan_out_to(topic, tuple(channels), frame).done
 
     def hand_over(self, channel: str, frame: Broadcast) -> None:
         """Give ``frame`` to one; what it has no room for is counted, and the client recovers."""

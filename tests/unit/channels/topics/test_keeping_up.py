@@ -17,6 +17,7 @@ from channels.topics.body import Body
 from channels.topics.engine import Engine
 from channels.topics.session import Limits, Session
 from channels.topics.topic import Reliable, Topic
+from tests.slow import SLOW
 
 NAME = "log.1"
 
@@ -314,6 +315,31 @@ async def test_a_topic_that_cannot_be_opened_is_not_kept(engine: Engine, broker:
 
 
 # One frame for all.
+
+
+async def test_a_client_that_is_excluded_hears_of_it_behind_what_it_waits_for(
+    engine: Engine, broker: Broker
+) -> None:
+    ann = Peer(engine)
+    await ann.subscribe()
+    for n in range(6000):
+        engine.local._hub.attach(f"other{n}", lambda: None)
+        engine.local.join(NAME, f"other{n}")
+    # The last of the members, so that it gets each publication at the end.
+    engine.local.leave(NAME, ann.session.channel)
+    engine.local.join(NAME, ann.session.channel)
+    ann.frames.clear()
+    broker.add("by bob", "by ann", "by bob again")
+    broker.bodies[1] = Body('"by ann"', ann.session.client).pack()
+
+    for offset in (1, 2, 3):
+        broker.tell(offset)
+    async with asyncio.timeout(5 * SLOW):
+        while len(ann.frames) < 3:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0)
+
+    assert [frame["offset"] for frame in ann.frames] == [1, 2, 3]
+    assert [frame.get("skipped", False) for frame in ann.frames] == [False, True, False]
 
 
 async def test_a_publication_is_made_into_one_frame_for_all_subscribers(
