@@ -86,7 +86,7 @@ class MemoryTopics:
             if topic in self._members:
                 self.change(topic, lambda members, now: members.clear())
             for broker in self._brokers:
-                broker.forgotten.add(topic)
+                broker.note_forgotten(topic)
 
     def flush(self) -> None:
         """Erase every topic."""
@@ -185,7 +185,7 @@ class MemoryTopicBroker:
     Attributes:
         loop: That loop.
         node: Its id.
-        forgotten: Topics that were forgotten since it has renewed its lease.
+        forgotten: Topics with members here that were forgotten since their leases were renewed.
         is_closed: Whether it was closed.
     """
 
@@ -209,6 +209,11 @@ class MemoryTopicBroker:
             self.loop.call_soon(self._hear)
         elif not self.loop.is_closed():
             self.loop.call_soon_threadsafe(self._hear)
+
+    def note_forgotten(self, topic: str) -> None:
+        """Let those who are in a topic here enter again, when it is renewed."""
+        if topic in self._entered:
+            self.forgotten.add(topic)
 
     async def publish(
         self, topic: str, body: bytes, *, retention: Retention | None, publication_id: str
@@ -263,16 +268,17 @@ class MemoryTopicBroker:
         entered.pop(connection, None)
         if not entered:
             self._entered.pop(topic, None)
+            self.forgotten.discard(topic)
         self._change(topic, lambda members, now: members.leave((self.node, connection)))
 
     async def renew(self, topics: Sequence[str], lease: float) -> None:
         """Renew the lease, and end those that have run out; members of a forgotten topic enter."""
         for topic in topics:
             if topic in self.forgotten:
+                self.forgotten.discard(topic)
                 for connection, (key, shown) in self._entered.get(topic, {}).items():
                     self._enter(topic, connection, key, shown=shown)
             self._change(topic, lambda members, now: self._renew(members, now, lease))
-        self.forgotten.clear()
 
     async def present(self, topic: str) -> Present:
         """Return who is in a topic. No waiting."""

@@ -171,3 +171,17 @@ class PresenceContract(TopicBrokerSuite):
         assert (await broker.present(topic)).members == {}
         await self.until(lambda: len(heard.changes) == 2)
         assert heard.changes_of(topic)[-1].left == ["ann"]
+
+    async def test_members_of_a_forgotten_topic_enter_again_when_it_is_renewed(
+        self, open_broker: Any
+    ) -> None:
+        topic, other = new_name("topic"), new_name("topic")
+        broker = open_broker(Recorder())
+        await broker.enter(topic, "1", "ann", shown=NOTHING)
+        await broker.forget(topic)
+
+        # That of another topic makes no difference.
+        await broker.renew([other], 60.0)
+        await broker.renew([topic], 60.0)
+
+        assert (await broker.present(topic)).members == {"ann": NOTHING}
