@@ -116,7 +116,8 @@ def login(
 def logout(scope: Scope) -> None:
     """Flush the connection's session and make the scope's user anonymous.
 
-    Receivers of ``user_logged_out`` run before, if there was a user.
+    Receivers of ``user_logged_out`` run before, if there was a user. There is no request; they are
+    given the ``session``. Connections of topics end that the session has.
 
     Raises:
         ValueError: There is no session in the scope.
@@ -126,7 +127,7 @@ def logout(scope: Scope) -> None:
     session = _require_session(scope)
     user = scope.get("user")
     if user is not None and getattr(user, "is_authenticated", True):
-        user_logged_out.send(sender=user.__class__, request=None, user=user)
+        user_logged_out.send(sender=user.__class__, request=None, user=user, session=session)
     session.flush()
     if "user" in scope:
         scope["user"] = AnonymousUser()

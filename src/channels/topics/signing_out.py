@@ -42,8 +42,11 @@ async def adisconnect_user(user: Any) -> None:
     await here().broker.signal(ended_user(user))
 
 
-def _logged_out(sender: Any, request: Any, *, user: Any, **kwargs: Any) -> None:
-    session = getattr(request, "session", None)
+def _logged_out(
+    sender: Any, request: Any, *, user: Any, session: Any = None, **kwargs: Any
+) -> None:
+    # channels.auth.logout has no request, and gives the session itself.
+    session = getattr(request, "session", session)
     key = getattr(session, "session_key", None)
     if isinstance(session, SignedCookieStore) and user is not None:
         # Its key is its content, and so another one after each change.

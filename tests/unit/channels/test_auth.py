@@ -418,7 +418,8 @@ def test_logout_tells_receivers_before_it_flushes(
         user_logged_out.disconnect(look)
 
     assert seen == [True]
-    assert signals == [("out", {"sender": User, "request": None, "user": ann})]
+    given = {"sender": User, "request": None, "user": ann, "session": session}
+    assert signals == [("out", given)]
     assert session.is_empty()
     assert isinstance(scope["user"], AnonymousUser)
 

@@ -12,9 +12,11 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
 from django.http import HttpRequest
 
+from channels import auth
 from channels.topics import adisconnect_user
 from channels.topics.revocation import check_users
 from channels.topics.site import here
+from channels.typing import Scope
 from tests.unit.channels.topics.conftest import Client
 
 pytestmark = [
@@ -86,6 +88,20 @@ async def test_signing_out_ends_the_connections_of_that_session(join: Any) -> No
     here_.socket.scope["session"] = SessionStore(request.session.session_key)
 
     await sync_to_async(logout)(request)
+
+    await require_end(here_)
+    assert await elsewhere.receives_nothing()
+
+
+async def test_signing_out_of_a_scope_ends_the_connections_of_its_session(join: Any) -> None:
+    ann, session = await new_user(), SessionStore()
+    scope: Scope = {"session": session, "user": ann}
+    await auth.login(scope, ann, "django.contrib.auth.backends.ModelBackend")
+    await session.asave()
+    here_ = await join(ann, session=SessionStore(session.session_key))
+    elsewhere = await join(ann)
+
+    await auth.logout(scope)
 
     await require_end(here_)
     assert await elsewhere.receives_nothing()
