@@ -25,6 +25,7 @@ from channels.presence.state import apply
 from channels.topics import protocol
 from channels.topics.attendance import Attendance
 from channels.topics.body import Body
+from channels.topics.ending import Ended, Holders, key_of
 from channels.topics.local import EVERYBODY, LocalLayer
 from channels.topics.open_topic import OpenTopic, frame_of
 from channels.topics.topic import Topic
@@ -47,6 +48,12 @@ class Connected(Protocol):
 
     channel: str
     client: str
+    user: Any
+
+    @property
+    def session_digest(self) -> str | None:
+        """What stands for the key of its session, if it has one."""
+        ...
 
     async def send(self, text: str) -> None:
         """Send a frame; nothing is done for a client that has gone."""
@@ -56,8 +63,8 @@ class Connected(Protocol):
         """Close database connections that are too old, after user code has run."""
         ...
 
-    def signalled(self, body: bytes) -> None:
-        """Take a signal."""
+    def signalled(self, ended: Ended) -> None:
+        """Take a signal that names its user or its session."""
         ...
 
 
@@ -86,6 +93,7 @@ class Engine:
         self.attendance: Attendance = Attendance(self.broker)
         self._upkeep = upkeep
         self._keeping_up: asyncio.Task[None] | None = None
+        self._holders = Holders()
         self._by_client: dict[str, set[str]] = {}
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,6 +103,8 @@ class Engine:
 
     def connect(self, connection: Connected) -> None:
         """Know of a connection: from now on it hears signals."""
+        # First: a lazy user may raise.
+        self._note_holder(connection)
         self.connections[connection.channel] = connection
         if self._keeping_up is None or self._keeping_up.done():
             # In a context of its own, not in that of the connection which happens to be first.
@@ -103,13 +113,15 @@ class Engine:
             )
 
     def greet(self, connection: Connected) -> None:
-        """Know a connection by its client's id, and let it hear pings."""
+        """Know a connection by its client's id and its user, and let it hear pings."""
+        self._note_holder(connection)
         self._by_client.setdefault(connection.client, set()).add(connection.channel)
         self.local.join(EVERYBODY, connection.channel)
 
     def disconnect(self, connection: Connected) -> None:
         """Forget it."""
         self.connections.pop(connection.channel, None)
+        self._holders.forget(connection.channel)
         self.local.leave(EVERYBODY, connection.channel)
         channels = self._by_client.get(connection.client)
         if channels is not None:
@@ -221,9 +233,13 @@ class Engine:
             self._tell(here, protocol.presence(topic, change))
 
     def signalled(self, body: bytes) -> None:
-        """Pass a signal on to every connection."""
-        for connection in tuple(self.connections.values()):
-            connection.signalled(body)
+        """Pass a signal on to the connections that it names."""
+        self.end(Ended.unpack(body))
+
+    def end(self, ended: Ended) -> None:
+        """End the connections here that a signal names. O(those)."""
+        for channel in self._holders.named_by(ended):
+            self.connections[channel].signalled(ended)
 
     def interrupted(self) -> None:
         """Read what may have been missed in every topic."""
@@ -235,6 +251,11 @@ class Engine:
         self.local.hand_out(topic.name, frame_of(text))
 
     # Inside
+
+    def _note_holder(self, connection: Connected) -> None:
+        self._holders.note(
+            connection.channel, user=key_of(connection.user), session=connection.session_digest
+        )
 
     def _hand_out(self, topic: OpenTopic, publication: Publication) -> asyncio.Future[Any] | None:
         topic.has_stirred = True

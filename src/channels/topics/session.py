@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from msgspec import UNSET
 
 from channels import telemetry
 from channels.exceptions import ChannelsError, UnknownTopicError
 from channels.topics import protocol
+from channels.topics.ending import Ended, auth_of, digest_of
 from channels.topics.engine import Engine
 from channels.topics.protocol import (
     Call,
@@ -73,20 +72,6 @@ class Identity(NamedTuple):
 
     user: Any
     expires: float | None = None
-
-
-class Ended(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The signal that connections must end.
-
-    Attributes:
-        user: Those of the user with this key.
-        session: Those of the session whose key has this digest.
-        auth: Of the user, only those that signed in with another password than this stands for.
-    """
-
-    user: str | None = None
-    session: str | None = None
-    auth: str | None = None
 
 
 class Refused(ChannelsError):  # noqa: N818 - raised by sites, named for what it says
@@ -161,24 +146,27 @@ class Session:
         """Close database connections that are too old."""
         await self._clean_up()
 
-    def signalled(self, body: bytes) -> None:
-        """End the connection if the signal names its user or its session."""
-        ended = msgspec.json.decode(body, type=Ended)
-        is_user = ended.user is not None and ended.user == self.user_key()
-        if is_user and ended.auth is not None:
-            if ended.auth != auth_of(self.user):
-                self._engine.start(
-                    self.say_goodbye(
-                        "token_expired",
-                        "the password has changed",
-                        TOKEN_EXPIRED,
-                        reconnect=True,
-                        is_revoked=True,
-                    )
-                )
-        elif is_user or (ended.session is not None and ended.session == self._session_key()):
+    @property
+    def session_digest(self) -> str | None:
+        """What stands for the key of its session, if it has one."""
+        key = getattr(self._scope.get("session"), "session_key", None)
+        return None if key is None else digest_of(key)
+
+    def signalled(self, ended: Ended) -> None:
+        """End the connection: a signal names its user or its session."""
+        if ended.auth is None:
             self._engine.start(
                 self.say_goodbye("signed_out", "you are signed out", SIGNED_OUT, is_revoked=True)
+            )
+        elif ended.auth != auth_of(self.user):
+            self._engine.start(
+                self.say_goodbye(
+                    "token_expired",
+                    "the password has changed",
+                    TOKEN_EXPIRED,
+                    reconnect=True,
+                    is_revoked=True,
+                )
             )
 
     # What the client sends
@@ -391,23 +379,3 @@ class Session:
 
     def _forget(self, subscription: Subscription) -> None:
         self._topics.pop(subscription.topic.name, None)
-
-    def user_key(self) -> str | None:
-        """Return the key of the user, or ``None`` for nobody in particular."""
-        key = getattr(self.user, "pk", None)
-        return None if key is None else str(key)
-
-    def _session_key(self) -> str | None:
-        key = getattr(self._scope.get("session"), "session_key", None)
-        return None if key is None else digest_of(key)
-
-
-def auth_of(user: Any) -> str | None:
-    """Return what stands for a user's password in signals, or ``None`` where there is none."""
-    hash_of = getattr(user, "get_session_auth_hash", None)
-    return None if hash_of is None else digest_of(hash_of())
-
-
-def digest_of(secret: str) -> str:
-    """Return what stands for a secret in signals, such as the key of a session."""
-    return hashlib.sha256(secret.encode()).hexdigest()

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 
 from channels.exceptions import ChannelsError
-from channels.topics.revocation import changed_user, ended_session, ended_user
+from channels.topics.ending import Ended, changed_user, ended_session, ended_user
 from channels.topics.site import here, run
 from channels.topics.topic import has_topics
 
@@ -33,13 +33,13 @@ def disconnect_user(user: Any) -> None:
     Raises:
         LayerUnavailableError: The broker did not answer; some may go on.
     """
-    signal = ended_user(user)
+    signal = ended_user(user).pack()
     run(lambda engine: engine.broker.signal(signal))
 
 
 async def adisconnect_user(user: Any) -> None:
     """End every connection of ``user``, from async code; see ``disconnect_user``."""
-    await here().broker.signal(ended_user(user))
+    await here().broker.signal(ended_user(user).pack())
 
 
 def _logged_out(
@@ -72,12 +72,12 @@ def _deleted(sender: Any, instance: Any, using: str, **kwargs: Any) -> None:
     transaction.on_commit(lambda: _send(signal), using=using)
 
 
-def _send(signal: bytes) -> None:
+def _send(signal: Ended) -> None:
     if not has_topics():
         return
     try:
         if asyncio._get_running_loop() is None:
-            run(lambda engine: engine.broker.signal(signal))
+            run(lambda engine: engine.broker.signal(signal.pack()))
         else:
             here().start(_send_here(signal))
     except ChannelsError:
@@ -85,8 +85,8 @@ def _send(signal: bytes) -> None:
         logger.exception("Could not end the connections of a user")
 
 
-async def _send_here(signal: bytes) -> None:
+async def _send_here(signal: Ended) -> None:
     try:
-        await here().broker.signal(signal)
+        await here().broker.signal(signal.pack())
     except ChannelsError:
         logger.exception("Could not end the connections of a user")

@@ -107,6 +107,18 @@ async def test_signing_out_of_a_scope_ends_the_connections_of_its_session(join: 
     assert await elsewhere.receives_nothing()
 
 
+async def test_who_signs_out_in_the_scope_of_a_connection_ends_it(join: Any) -> None:
+    ann, session = await new_user(), SessionStore()
+    await auth.login({"session": session}, ann, "django.contrib.auth.backends.ModelBackend")
+    await session.asave()
+    client = await join(ann, session=session)
+
+    # It flushes the session that the connection has, whose key is gone then.
+    await auth.logout({"session": session, "user": ann})
+
+    await require_end(client)
+
+
 async def test_a_user_is_disconnected_by_the_site(join: Any) -> None:
     ann = await new_user()
     client = await join(ann)
