@@ -37,7 +37,7 @@ READS_AT_ONCE: Final = 32
 LINGER: Final = 5.0
 """Seconds for which a topic stays open when its last subscriber has left."""
 PATIENCE: Final = 5.0
-"""Seconds for which a client that has heard more waits until this process has, too."""
+"""Seconds for which a client waits until what it asks for has been read."""
 FIRST_RETRY: Final = 0.05
 LAST_RETRY: Final = 2.0
 """Seconds before the second and before every late attempt to read a topic's state."""
@@ -148,7 +148,7 @@ class Engine:
         """Give a topic whose state is known, and keep it open. One read, for all who wait for it.
 
         Raises:
-            LayerUnavailableError: The broker did not answer.
+            LayerUnavailableError: The broker did not answer, or not within ``PATIENCE``.
         """
         topic = self.topics.get(name)
         if topic is None:
@@ -157,9 +157,8 @@ class Engine:
         topic.holders += 1
         try:
             # A topic that is catching up has a state already.
-            if topic.loading is not None and not _has_state(topic):
-                # Whoever waits may be cancelled, without the others.
-                await asyncio.shield(topic.loading)
+            if not _has_state(topic):
+                await _read(topic)
             yield topic
         finally:
             topic.holders -= 1
@@ -169,16 +168,13 @@ class Engine:
         """Read what is missing if a client has heard more elsewhere than this process has yet.
 
         Raises:
-            LayerUnavailableError: The broker did not answer.
+            LayerUnavailableError: The broker did not answer within ``PATIENCE``.
         """
         asked_at = time.monotonic()
         # A read that is under way may be too old.
         while topic.read_at < asked_at and topic.is_overtaken(position, asked_at):
             self.catch_up(topic)
-            if topic.loading is not None:
-                await asyncio.wait([topic.loading], timeout=PATIENCE)
-                if not topic.loading.done():
-                    raise LayerUnavailableError(f"topic {topic.name} cannot be read")
+            await _read(topic)
 
     def join(self, topic: OpenTopic, channel: str) -> None:
         """Give the connection what is published from now on."""
@@ -395,6 +391,23 @@ class Engine:
 def _has_state(topic: OpenTopic) -> bool:
     is_known = topic.feed is None or topic.feed.position is not None
     return is_known and (topic.present is not None or not topic.cls.presence)
+
+
+async def _read(topic: OpenTopic) -> None:
+    """Wait until a topic that is being read has been.
+
+    Raises:
+        LayerUnavailableError: The broker did not answer.
+    """
+    if topic.loading is None:
+        return
+    try:
+        async with asyncio.timeout(PATIENCE):
+            # Whoever waits may be cancelled, without the others.
+            await asyncio.shield(topic.loading)
+    except TimeoutError as error:
+        message = f"topic {topic.name} could not be read within {PATIENCE:g} s"
+        raise LayerUnavailableError(message) from error
 
 
 def _open_broker(layer: Any, listener: Engine) -> TopicBroker:

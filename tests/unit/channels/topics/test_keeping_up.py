@@ -266,6 +266,26 @@ async def test_a_topic_stays_open_while_somebody_waits_for_its_state(
     assert [frame["type"] for frame in peer.frames] == ["subscribed"]
 
 
+async def test_while_the_broker_is_silent_a_client_that_subscribes_is_asked_to_try_again(
+    engine: Engine, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.may_read.clear()
+    peer = Peer(engine)
+
+    await peer.subscribe()
+    async with asyncio.timeout(5 * SLOW):
+        while not peer.frames:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.001)
+
+    assert [frame["code"] for frame in peer.frames] == ["unavailable"]
+    assert "topic log.1 could not be read within 0.05 s" in caplog.text
+    broker.may_read.set()
+    await settle()
+    peer.frames.clear()
+    await peer.subscribe()
+    assert peer.frames[-1]["type"] == "subscribed"
+
+
 async def test_a_topic_closes_after_a_client_that_left_before_the_answer(
     engine: Engine, broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
