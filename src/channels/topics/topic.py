@@ -107,6 +107,11 @@ class Topic:
         super().__init_subclass__(**kwargs)
         cls.calls = accepted_by(cls)
         cls.slow_consumer = SlowConsumer(cls.slow_consumer)
+        if not isinstance(cls.delivery, Volatile | Reliable):
+            raise TypeError(
+                f"{cls.__name__}: expected delivery to be Volatile() or Reliable(...), "
+                f"not {cls.delivery!r}"
+            )
         if pattern is not None:
             cls.pattern = Pattern(pattern)
             for name in cls.pattern.names:

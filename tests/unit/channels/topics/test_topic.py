@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -49,6 +50,14 @@ def test_an_annotation_that_cannot_be_checked_is_refused() -> None:
 def test_bounds_are_above_0(bound: str) -> None:
     with pytest.raises(ValueError, match=rf"Reliable\({bound}=0\): expected above 0"):
         Reliable(**{bound: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("delivery", [Reliable, "reliable", None])
+def test_a_delivery_that_is_none_is_refused(delivery: Any) -> None:
+    expected = f"Bad: expected delivery to be Volatile() or Reliable(...), not {delivery!r}"
+
+    with pytest.raises(TypeError, match=f"^{re.escape(expected)}$"):
+        type("Bad", (Topic,), {"delivery": delivery})
 
 
 def test_an_unknown_policy_is_refused() -> None:
