@@ -18,7 +18,8 @@ from django.db import connections
 from django.utils.module_loading import import_string
 
 from channels import DEFAULT_CHANNEL_LAYER, conf
-from channels.topics.topic import has_topics
+from channels.topics.topic import alike, has_topics
+from channels.utils import name_that_thing
 
 TAG: Final = "channels"
 OUR_RUNSERVER: Final = "channels.management.commands.runserver"
@@ -33,6 +34,7 @@ def register_checks() -> None:
         check_backends,
         check_channels,
         check_topics,
+        check_patterns,
         check_asgi_application,
         check_runserver,
         check_upstream,
@@ -79,6 +81,21 @@ def check_topics(**kwargs: Any) -> list[CheckMessage]:
             + ("is not configured." if config is None else f"({config.backend}) cannot keep them."),
             "Use channels.layers.InMemoryChannelLayer, or one of channels_redis.",
         )
+    ]
+
+
+def check_patterns(**kwargs: Any) -> list[CheckMessage]:
+    """W006: two topic classes match the same names, so one of them never serves."""
+    return [
+        _warning(
+            "W006",
+            f"{name_that_thing(other)} ({other.pattern.text!r}) serves no topic: "
+            f"{name_that_thing(first)} ({first.pattern.text!r}) matches the same names.",
+            "Give each topic class a pattern of its own, such as one that begins with its app's "
+            "name.",
+        )
+        for first, *others in alike()
+        for other in others
     ]
 
 

@@ -38,6 +38,11 @@ class Pattern:
         """Names of the parts, in order."""
         return list(self._converters)
 
+    @property
+    def shape(self) -> str:
+        """The pattern without the names of its parts: those of one shape match the same names."""
+        return re.sub(r"\(\?P<\w+>", "(", self._expression.pattern)
+
     def match(self, topic: str) -> dict[str, Any] | None:
         """Return the parts of a topic's name, or ``None`` if it is none of these."""
         found = self._expression.fullmatch(topic)

@@ -168,6 +168,14 @@ def has_topics() -> bool:
     return bool(_classes)
 
 
+def alike() -> list[list[type[Topic]]]:
+    """Return the classes whose patterns match the same names; the first of each has them."""
+    found: dict[str, list[type[Topic]]] = {}
+    for cls in _classes.values():
+        found.setdefault(cls.pattern.shape, []).append(cls)
+    return [classes for classes in found.values() if len(classes) > 1]
+
+
 _classes: dict[str, type[Topic]] = {}
 """By the text of the pattern: a module that is loaded again puts its classes in place."""
 

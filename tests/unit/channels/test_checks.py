@@ -15,7 +15,7 @@ from django.db import connections
 from django.test import override_settings
 
 from channels import checks, conf
-from channels.topics import topic
+from channels.topics import Topic, topic
 from tests.unit.channels.topics.conftest import room  # noqa: F401 - a fixture
 
 BASE = "channels.layers.BaseChannelLayer"
@@ -184,6 +184,36 @@ def test_topics_without_a_layer_that_keeps_them_are_e005(
 
 @ASGI
 def test_topics_with_a_layer_that_keeps_them_are_no_problem(room: Any) -> None:  # noqa: F811
+    assert found() == []
+
+
+@ASGI
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("room.<int:pk>", "room.<int:room>"), ("log.<line>.x", "log.<str:text>.x")],
+)
+def test_topic_classes_that_match_the_same_names_are_w006(one: str, other: str) -> None:
+    first = type("First", (Topic,), {}, pattern=one)
+    second = type("Second", (Topic,), {}, pattern=other)
+
+    [message] = found()
+
+    assert (message.id, message.is_serious()) == ("channels.W006", False)
+    assert message.msg == (
+        f"{second.__module__}.Second ({other!r}) serves no topic: "
+        f"{first.__module__}.First ({one!r}) matches the same names."
+    )
+    assert message.hint == (
+        "Give each topic class a pattern of its own, such as one that begins with its app's name."
+    )
+
+
+@ASGI
+@pytest.mark.parametrize("other", ["room.<slug:pk>", "room.7", "rooms.<int:pk>", "room.<int:pk>.x"])
+def test_topic_classes_that_match_other_names_too_are_no_problem(other: str) -> None:
+    for number, pattern in enumerate(("room.<int:pk>", other)):
+        type(f"Class{number}", (Topic,), {}, pattern=pattern)
+
     assert found() == []
 
 
