@@ -126,8 +126,9 @@ class _Publication:
 
 def _prepare(topic: str, data: Any, *, exclude: str, key: str) -> _Publication:
     cls, _ = find(topic)
-    for name, value in (("exclude", exclude), ("key", key)):
-        if len(value) > LONGEST_KEY or "\n" in value:
+    given: dict[str, Any] = {"exclude": exclude, "key": key}
+    for name, value in given.items():
+        if not isinstance(value, str) or len(value) > LONGEST_KEY or "\n" in value:
             raise ValueError(
                 f"{name} must be a string of at most {LONGEST_KEY} characters without line feeds, "
                 f"not {value!r}"

@@ -113,6 +113,12 @@ async def test_data_is_encoded_as_django_does(join: Any) -> None:  # noqa: F811
             ValueError,
             "exclude must be a string of at most 100 characters without line feeds, not 'a\\nb'",
         ),
+        (
+            {"topic": "room.7", "data": 1, "exclude": None},
+            ValueError,
+            "exclude must be a string of at most 100 characters without line feeds, not None",
+        ),
+        ({"topic": "room.7", "data": 1, "key": 7}, ValueError, "without line feeds, not 7"),
         ({"topic": "room.7", "data": 1, "key": "x" * 101}, ValueError, "key must be a string of"),
     ],
 )
