@@ -33,7 +33,7 @@ from channels.topics.attendance import Place
 from channels.topics.calls import CallError, encode_data
 from channels.topics.engine import Connected, Engine
 from channels.topics.open_topic import OpenTopic
-from channels.topics.protocol import Call, FrameError, Request, Subscribe
+from channels.topics.protocol import Call, FrameError, Request, Subscribe, Unsubscribe
 from channels.topics.topic import Topic
 from channels.utils import name_that_thing
 
@@ -100,10 +100,8 @@ class Subscription:
         Raises:
             FrameError: It is a call, and as many as may wait are waiting.
         """
-        if isinstance(request, Subscribe):
-            # One that waits still is the same, of an older position.
-            waiting = [one for one in self._requests if not isinstance(one, Subscribe)]
-            self._requests = deque(waiting)
+        if not isinstance(request, Call):
+            self._supersede(request)
         elif len(self._requests) >= self.topic.max_calls:
             raise FrameError(
                 "too_many_calls",
@@ -114,6 +112,16 @@ class Subscription:
         self._requests.append(request)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work())
+
+    def _supersede(self, request: Subscribe | Unsubscribe) -> None:
+        """Do not do what waits and asks for the same: the later one says all."""
+        kind = type(request)
+        for one in self._requests:
+            if isinstance(one, Unsubscribe) and kind is Unsubscribe:
+                answer = self._refuse(one, "not_subscribed", "a later request does the same")
+                self._engine.start(answer)
+        # A subscribe is the same, of an older position.
+        self._requests = deque(one for one in self._requests if type(one) is not kind)
 
     def end(self, *, at_once: bool = False) -> asyncio.Task[None] | None:
         """Drop what waits, and leave; the client may come back.

@@ -732,6 +732,40 @@ async def test_a_recovery_is_never_refused_for_the_calls_that_wait(join: Any) ->
     ]
 
 
+async def test_unsubscribing_is_never_refused_for_the_calls_that_wait(join: Any) -> None:
+    class Slow(Topic, pattern="slow"):
+        max_calls = 2
+
+        def authorize(self) -> bool:
+            return True
+
+        @call
+        async def wait(self) -> None:
+            await going_on.wait()
+
+    going_on = asyncio.Event()
+    client = await join()
+    await client.subscribe("slow")
+    for n in (10, 11):
+        await client.send(type="call", id=n, topic="slow", name="wait")
+    for n in (12, 13):
+        await client.send(type="unsubscribe", id=n, topic="slow")
+
+    first = await client.receive()
+    going_on.set()
+    answers = [first, *[await client.receive() for _ in range(3)]]
+
+    # Of two that wait, the later is done.
+    assert [(each["type"], each["id"]) for each in answers] == [
+        ("error", 12),
+        ("reply", 10),
+        ("reply", 11),
+        ("unsubscribed", 13),
+    ]
+    assert first["code"] == "not_subscribed"
+    assert first["message"] == "a later request does the same"
+
+
 async def test_the_time_out_of_a_call_s_own_is_no_answer_in_time(
     join: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
