@@ -361,6 +361,9 @@ class Session:
         try:
             cls, parts = find(request.topic)
         except UnknownTopicError as error:
+            if isinstance(request, Subscribe):
+                reason = "no topic class has this name"
+                logger.info("Denied a subscription to topic %r: %s.", request.topic, reason)
             message = f"no topic {request.topic!r}"
             raise self._refusal("unknown_topic", message, request) from error
         if not isinstance(request, Subscribe):

@@ -175,7 +175,8 @@ class Subscription:
             logger.warning("%s cannot be served now: %s", self.topic.name, error)
             await self._refuse(request, "unavailable", "the broker cannot be reached; try again")
         except Exception:
-            logger.exception("%s failed", type(self.topic).__name__)
+            what = type(request).__name__.lower()
+            logger.exception("A %s of topic %s failed.", what, self.topic.name)
             await self._refuse(request, "failed", "the server failed")
         finally:
             await self._connection.clean_up()
@@ -192,6 +193,7 @@ class Subscription:
         if not await self._run(topic.authorize):
             # Also one who was allowed before.
             self._leave()
+            logger.info("Denied a subscription to topic %s: %s.", topic.name, _why_not(topic))
             raise FrameError("denied", "you may not subscribe to this topic")
         async with engine.opened(topic.name, type(topic)) as opened:
             if topic.presence:
@@ -327,3 +329,10 @@ class Subscription:
             return method(**arguments)
         finally:
             self._thread_id = None
+
+
+def _why_not(topic: Topic) -> str:
+    name = name_that_thing(type(topic))
+    if type(topic).authorize is Topic.authorize:
+        return f"{name} has no authorize(), so nobody may"
+    return f"{name}.authorize() did not allow it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -240,6 +241,58 @@ async def test_a_topic_that_is_none_is_unknown(join: Any, room: Any, name: str) 
     client = await join()
 
     assert (await client.subscribe(name))["code"] == "unknown_topic"
+
+
+class TestTheLogOfARefusal:
+    @pytest.fixture(autouse=True)
+    def level(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, "django.channels.topics")
+
+    async def ask(self, join: Any, topic: str, log: pytest.LogCaptureFixture) -> list[Any]:
+        client = await join()
+        log.clear()
+        await client.subscribe(topic)
+        await client.call(topic, "say")
+        return [(each.levelname, each.getMessage()) for each in log.records]
+
+    async def test_names_the_topic_and_the_method_that_refused(
+        self, join: Any, room: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        logged = await self.ask(join, "room.13", caplog)
+
+        reason = f"{room.__module__}.Room.authorize() did not allow it"
+        assert logged == [("INFO", f"Denied a subscription to topic room.13: {reason}.")]
+
+    async def test_says_that_a_class_has_no_authorize(
+        self, join: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Forgotten(Topic, pattern="forgotten"):
+            pass
+
+        logged = await self.ask(join, "forgotten", caplog)
+
+        reason = f"{__name__}.Forgotten has no authorize(), so nobody may"
+        assert logged == [("INFO", f"Denied a subscription to topic forgotten: {reason}.")]
+
+    async def test_says_that_no_class_has_the_name_and_keeps_it_in_one_line(
+        self, join: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        logged = await self.ask(join, "a\nb", caplog)
+
+        reason = "no topic class has this name"
+        assert logged == [("INFO", f"Denied a subscription to topic 'a\\nb': {reason}.")]
+
+    async def test_has_the_error_that_authorize_raised(
+        self, join: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Broken(Topic, pattern="broken"):
+            def authorize(self) -> bool:
+                return bool(1 // 0)
+
+        logged = await self.ask(join, "broken", caplog)
+
+        assert logged == [("ERROR", "A subscribe of topic broken failed.")]
+        assert "ZeroDivisionError" in caplog.text
 
 
 async def test_a_forged_position_is_refused_with_what_was_expected(join: Any, room: Any) -> None:
