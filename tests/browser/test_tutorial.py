@@ -156,6 +156,7 @@ def test_after_part_1_a_line_from_a_view_appears_in_another_window(tutorial: Tut
 
     for page in (here, there):
         expect_lines(page, "Ahoy <b>there</b>")
+    expect(here.locator("input[name=text]")).to_have_value("")
 
 
 def test_after_part_2_people_sign_in_and_calls_are_checked(tutorial: Tutorial) -> None:
@@ -185,10 +186,16 @@ def test_after_part_3_no_page_misses_a_line(tutorial: Tutorial) -> None:
 
     tutorial.kill()
     say(ann, "while it was down")
+    expect(ann.locator("#trouble")).to_contain_text("No connection")
+    expect(ann.locator("input[name=text]")).to_have_value("")
     tutorial.serve(int(url.rpartition(":")[2]))
 
     for page in (ann, bob):
         expect_lines(page, "ann: before bob", "ann: while it was down", timeout=COMES_BACK)
+    expect(ann.locator("#trouble")).to_be_empty()
+    say(ann, "BACK")
+    expect(ann.locator("#trouble")).to_have_text("No need to shout.")
+    expect(ann.locator("input[name=text]")).to_have_value("BACK")
     say(bob, "back")
     for page in (ann, bob):
         expect_lines(page, "ann: before bob", "ann: while it was down", "bob: back")
