@@ -64,7 +64,8 @@ class Topic:
             pk: int
 
             async def authorize(self) -> bool:
-                return await self.user.rooms.filter(pk=self.pk).aexists()
+                who = self.user
+                return who.is_authenticated and await who.rooms.filter(pk=self.pk).aexists()
 
             @call
             async def say(self, text: str) -> None:
