@@ -8,7 +8,8 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from types import CoroutineType
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels._core.broadcast import KINDS
@@ -65,15 +66,31 @@ def _malformed(event_type: Any) -> ValueError:
     return ValueError(f"Malformed type in message: expected a string, not {event_type!r}")
 
 
-@functools.lru_cache(maxsize=1024)
-def _class_with_dispatch(consumer_class: type) -> type:
-    return next(each for each in consumer_class.__mro__ if "dispatch" in vars(each))
+class _Known(NamedTuple):
+    """What is known of a consumer class.
+
+    Attributes:
+        passed: Types of broadcasts that it does not handle itself.
+        has_own_dispatch: Whether ``dispatch`` is not that of ``SyncConsumer``.
+    """
+
+    passed: frozenset[str]
+    has_own_dispatch: bool
 
 
-@functools.lru_cache(maxsize=1024)
-def _passed_on(consumer_class: type) -> frozenset[str]:
-    """Return which broadcasts the class does not handle itself."""
-    return frozenset(kind for kind in KINDS if not hasattr(consumer_class, _handler_name(kind)))
+# A class may go, with whoever listens in its name. Nothing in here refers to one.
+_known: Final[WeakKeyDictionary[type, _Known]] = WeakKeyDictionary()
+
+
+def _known_of(consumer_class: type) -> _Known:
+    known = _known.get(consumer_class)
+    if known is None:
+        with_dispatch = next(each for each in consumer_class.__mro__ if "dispatch" in vars(each))
+        known = _known[consumer_class] = _Known(
+            frozenset(kind for kind in KINDS if not hasattr(consumer_class, _handler_name(kind))),
+            with_dispatch is not SyncConsumer,
+        )
+    return known
 
 
 class AsyncConsumer:
@@ -120,8 +137,7 @@ class AsyncConsumer:
                 is_websocket=scope.get("type") == "websocket",
                 grace=channels_settings().disconnect_grace,
                 socket=socket,
-                # mypy looks at the __hash__ of instances; a class has its own.
-                passed=_passed_on(type(self)),  # type: ignore[arg-type]
+                passed=_known_of(type(self)).passed,
                 threaded=self._threaded(),
                 lane=self._lane,
             )
@@ -285,7 +301,7 @@ class SyncConsumer(AsyncConsumer):
         # Whoever has put his own ``dispatch`` before this one sees every event.
         if (
             self._lane.executor is None
-            or _class_with_dispatch(type(self)) is not SyncConsumer  # type: ignore[arg-type]
+            or _known_of(type(self)).has_own_dispatch
             or "dispatch" in vars(self)
         ):
             return None

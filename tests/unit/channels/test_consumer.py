@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import gc
 import inspect
 import logging
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +21,8 @@ from channels.consumer import AsyncConsumer, SyncConsumer, get_handler_name
 from channels.exceptions import IllegalEventError, NoHandlerError, StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers, get_channel_layer
+from channels.testing import WebsocketCommunicator
+from tests.slow import SLOW
 
 SOCKET = {"type": "websocket"}
 CONNECT = {"type": "websocket.connect"}
@@ -598,3 +602,22 @@ async def test_an_event_that_the_server_refuses_may_be_sent_again_corrected() ->
     await Correcting.as_asgi()(dict(SOCKET), receive, send)
 
     assert [event["subprotocol"] for event in sent] == ["right"]
+
+
+@pytest.mark.parametrize("base", [AsyncWebsocketConsumer, WebsocketConsumer])
+async def test_a_consumer_class_goes_when_nobody_uses_it_any_more(base: Any) -> None:
+    class Gone(base):  # type: ignore[misc] # either face
+        pass
+
+    client = WebsocketCommunicator(Gone.as_asgi(), "/")
+    await client.connect()
+    await client.disconnect()
+    there = weakref.ref(Gone)
+
+    del Gone, client
+
+    async with asyncio.timeout(5 * SLOW):
+        # A thread may be about to put its last call away.
+        while there() is not None:
+            await asyncio.sleep(0)
+            gc.collect()
