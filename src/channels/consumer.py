@@ -11,6 +11,9 @@ from types import CoroutineType
 from typing import Any, ClassVar, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+# Projects import what is named twice here from this module.
+from asgiref.sync import async_to_sync as async_to_sync
+
 from channels import DEFAULT_CHANNEL_LAYER
 from channels._core.broadcast import KINDS
 from channels._core.outbox import SlowConsumer
@@ -28,6 +31,7 @@ from channels.lanes import SHARED, Lane, enter_lane
 from channels.layers import get_channel_layer
 from channels.sources import Source, direct_socket
 from channels.typing import Event, Message, Receive, Scope, Send
+from channels.utils import await_many_dispatch as await_many_dispatch
 from channels.utils import name_that_thing
 
 NO_ERROR: Final = (None, None, None)

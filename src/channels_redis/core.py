@@ -18,6 +18,7 @@ from typing import Any
 
 from channels import telemetry
 from channels.exceptions import ChannelFull
+from channels.layers import BaseChannelLayer
 from channels.typing import Message
 from channels_redis import _envelope
 from channels_redis._envelope import Kind
@@ -29,8 +30,20 @@ from channels_redis._queues import Queues
 from channels_redis._upstream_names import BoundedQueue, ChannelLock, UpstreamNames
 from channels_redis._wire import Reply
 from channels_redis.serializers import registry
+from channels_redis.utils import _consistent_hash, create_pool, decode_hosts
 
-__all__ = ["BoundedQueue", "ChannelFull", "ChannelLock", "RedisChannelLayer", "RedisLoopLayer"]
+# Some are here because projects import them from this module.
+__all__ = [
+    "BaseChannelLayer",
+    "BoundedQueue",
+    "ChannelFull",
+    "ChannelLock",
+    "RedisChannelLayer",
+    "RedisLoopLayer",
+    "_consistent_hash",
+    "create_pool",
+    "decode_hosts",
+]
 
 logger: logging.Logger = logging.getLogger("channels_redis.core")
 

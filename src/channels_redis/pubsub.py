@@ -24,8 +24,17 @@ from channels_redis._pubsub_loop_layer import (
 )
 from channels_redis._wire import Reply
 from channels_redis.serializers import registry
+from channels_redis.utils import _consistent_hash, create_pool, decode_hosts
 
-__all__ = ["RedisPubSubChannelLayer", "RedisPubSubLoopLayer", "RedisSingleShardConnection"]
+# The helpers are here because projects import them from this module.
+__all__ = [
+    "RedisPubSubChannelLayer",
+    "RedisPubSubLoopLayer",
+    "RedisSingleShardConnection",
+    "_consistent_hash",
+    "create_pool",
+    "decode_hosts",
+]
 
 logger: logging.Logger = logging.getLogger("channels_redis.pubsub")
 

@@ -19,6 +19,10 @@ from channels.typing import App, Event, Scope
 logger: logging.Logger = logging.getLogger("channels.testing")
 
 
+def no_op() -> None:
+    """Do nothing."""
+
+
 class OutputQueue(asyncio.Queue[Event]):
     """What the application has sent and the test has not received.
 

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Container, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
@@ -28,6 +29,7 @@ from django.test import TransactionTestCase
 from django.test.utils import modify_settings
 
 from channels.routing import get_default_application
+from channels.testing.application import no_op
 from channels.typing import App
 
 if TYPE_CHECKING:
@@ -43,6 +45,13 @@ STOP_LIMIT: Final = 10.0
 """Seconds after which a server that does not stop is left behind."""
 
 logger: logging.Logger = logging.getLogger("channels.testing")
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``DaphneProcess``, which projects expect here, when it is asked for."""
+    if name != "DaphneProcess":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module("daphne.testing").DaphneProcess
 
 
 @dataclass
@@ -95,8 +104,8 @@ class ServerThread(threading.Thread):
         self._host = host
         self._get_application = get_application
         self._options = dict(kwargs or {})
-        self._setup = setup or _do_nothing
-        self._teardown = teardown or _do_nothing
+        self._setup = setup or no_op
+        self._teardown = teardown or no_op
         self._server: uvicorn.Server | None = None
         self._is_stopping = False
 
@@ -319,7 +328,3 @@ def _require_server() -> None:
             f"ChannelsLiveServerTestCase needs {' and '.join(missing)}. Install 'seaway[server]', "
             "or set ProtocolServerProcess to another server."
         )
-
-
-def _do_nothing() -> None:
-    pass
