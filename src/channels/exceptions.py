@@ -23,7 +23,7 @@
 from __future__ import annotations
 
 import json
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ChannelsError(Exception):
@@ -176,13 +176,18 @@ class DenyConnection(ConsumerSignal):
     """Raised in a connect handler: refuse the WebSocket.
 
     Args:
+        *args: A code, and behind it a reason; anything else is for the application's own eyes,
+            and no client sees it.
         code: Code for the close event; ``None`` leaves it out.
         reason: Text for the close event.
     """
 
-    def __init__(self, code: int | None = None, reason: str | None = None) -> None:
+    def __init__(self, *args: Any, code: int | None = None, reason: str | None = None) -> None:
         """Keep the code and reason for the close event."""
-        super().__init__(*(value for value in (code, reason) if value is not None))
+        super().__init__(*args, *(value for value in (code, reason) if value is not None))
+        if args and isinstance(args[0], int) and not isinstance(args[0], bool):
+            code, *rest = args
+            reason = rest[0] if rest and isinstance(rest[0], str) else reason
         self.code = code
         self.reason = reason
 

@@ -125,10 +125,29 @@ def test_the_data_stays_on_the_error() -> None:
         (DenyConnection(), None, None, ()),
         (DenyConnection(4001), 4001, None, (4001,)),
         (DenyConnection(4001, "no"), 4001, "no", (4001, "no")),
+        (DenyConnection(4001, reason="no"), 4001, "no", (4001, "no")),
         (DenyConnection(reason="no"), None, "no", ("no",)),
+        (DenyConnection(code=4001), 4001, None, (4001,)),
     ],
 )
 def test_a_refusal_may_carry_a_code_and_a_reason(
     denial: DenyConnection, code: int | None, reason: str | None, args: tuple[object, ...]
 ) -> None:
     assert (denial.code, denial.reason, denial.args) == (code, reason, args)
+
+
+@pytest.mark.parametrize(
+    "args", [("Invalid user",), (True,), (4001.0,), (None,), ("room", "full", 4001), ({"a": 1},)]
+)
+def test_what_is_no_code_stays_on_a_refusal_and_is_not_for_the_client(
+    args: tuple[object, ...],
+) -> None:
+    denial = DenyConnection(*args)
+
+    assert (denial.code, denial.reason, denial.args) == (None, None, args)
+
+
+def test_a_refusal_takes_more_than_a_code_and_a_reason() -> None:
+    denial = DenyConnection(4001, "no", "because")
+
+    assert (denial.code, denial.reason, denial.args) == (4001, "no", (4001, "no", "because"))

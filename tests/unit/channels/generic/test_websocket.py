@@ -441,6 +441,7 @@ class TestOrder:
             (DenyConnection(4001), {"code": 4001}),
             (DenyConnection(4001, "not you"), {"code": 4001, "reason": "not you"}),
             (DenyConnection(reason="not you"), {"reason": "not you"}),
+            (DenyConnection("no user with this name"), {}),
         ],
     )
     async def test_raising_deny_connection_refuses_with_what_it_carries(
