@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from asgiref.sync import async_to_sync
+from django.utils.functional import Promise
 
 from channels._core.events import (
     accept_event,
@@ -135,7 +136,7 @@ class WebsocketConsumer(_Groups, SyncConsumer):
         """Send one frame; text wins if both are given.
 
         Args:
-            text_data: Text, which may be empty.
+            text_data: Text, which may be empty, or a lazy translation.
             bytes_data: Bytes, which may be empty.
             close: Close afterwards; a number is the code.
 
@@ -147,7 +148,13 @@ class WebsocketConsumer(_Groups, SyncConsumer):
             TypeError: The payload is of the wrong type.
             IllegalEventError: Not accepted yet, or closed by this handler. Nothing was sent.
         """
-        sent = super().send(send_event(text_data, bytes_data))
+        try:
+            event = send_event(text_data, bytes_data)
+        except TypeError:
+            if not isinstance(text_data, Promise):
+                raise
+            event = send_event(str(text_data), None)
+        sent = super().send(event)
         if close:
             self.close(close)
         return sent
@@ -254,7 +261,7 @@ class AsyncWebsocketConsumer(_Groups):
         """Send one frame; text wins if both are given.
 
         Args:
-            text_data: Text, which may be empty.
+            text_data: Text, which may be empty, or a lazy translation.
             bytes_data: Bytes, which may be empty.
             close: Close afterwards; a number is the code.
 
@@ -266,7 +273,13 @@ class AsyncWebsocketConsumer(_Groups):
             TypeError: The payload is of the wrong type.
             IllegalEventError: Not accepted yet, or closed by this handler. Nothing was sent.
         """
-        sent = await super().send(send_event(text_data, bytes_data))
+        try:
+            event = send_event(text_data, bytes_data)
+        except TypeError:
+            if not isinstance(text_data, Promise):
+                raise
+            event = send_event(str(text_data), None)
+        sent = await super().send(event)
         if close:
             await self.close(close)
         return sent

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
+from django.utils import translation
+from django.utils.translation import gettext_lazy
 
 from channels import db
 from channels.exceptions import (
@@ -145,6 +147,16 @@ class TestExactMessages:
 
         assert str(caught.value) == text
         assert sent == []
+
+    async def test_a_lazy_translation_is_sent_in_the_language_of_the_moment(
+        self, face: Face
+    ) -> None:
+        consumer, sent = face.detached()
+
+        with translation.override("de"):
+            await face.call(consumer.send, gettext_lazy("Monday"))
+
+        assert sent == [{"type": "websocket.send", "text": "Montag"}]
 
     async def test_sending_and_closing_goes_through_an_overridden_close(self, face: Face) -> None:
         codes: list[Any] = []
