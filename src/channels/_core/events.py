@@ -29,8 +29,11 @@ def send_event(text: str | None, data: bytes | None) -> Event:
         return {"type": "websocket.send", "text": text}
     if data is None:
         raise ValueError("nothing to send: give text_data or bytes_data")
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise TypeError(f"bytes_data must be bytes, not {type(data).__name__}")
+    if not isinstance(data, bytes):
+        if not isinstance(data, bytearray | memoryview):
+            raise TypeError(f"bytes_data must be bytes, not {type(data).__name__}")
+        # It may change before it is sent, and items may be wider than a byte.
+        data = bytes(data)
     return {"type": "websocket.send", "bytes": data}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 from typing import Any
 
 import pytest
@@ -131,3 +132,21 @@ def test_a_server_with_the_extension_gets_a_whole_response(headers: Any, sent: A
         "headers": [(b"a", b"b")] if sent is None else sent,
     }
     assert body == {"type": "websocket.http.response.body", "body": b"no", "more_body": False}
+
+
+def test_a_buffer_is_sent_as_it_was_when_it_was_given() -> None:
+    buffer = bytearray(b"hello")
+
+    event = events.send_event(None, buffer)
+    buffer[:] = b"other"
+
+    assert event["bytes"] == b"hello"
+
+
+def test_a_view_of_wider_items_is_sent_as_the_bytes_it_views() -> None:
+    numbers = array.array("H", [1, 2, 3])
+
+    event = events.send_event(None, memoryview(numbers))
+
+    assert event["bytes"] == numbers.tobytes()
+    assert len(event["bytes"]) == 6
