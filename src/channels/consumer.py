@@ -29,6 +29,7 @@ from channels.db import (
 from channels.exceptions import NoHandlerError, StopConsumer
 from channels.lanes import SHARED, Lane, enter_lane
 from channels.layers import get_channel_layer
+from channels.layers.base import has_inboxes
 from channels.sources import Source, direct_socket
 from channels.typing import Event, Message, Receive, Scope, Send
 from channels.utils import await_many_dispatch as await_many_dispatch
@@ -219,8 +220,7 @@ class AsyncConsumer:
         if layer is None:
             return None, None
         self.channel_name = await layer.new_channel()
-        # Asked of the class: a proxy or a mock answers to every name.
-        if hasattr(type(layer), "attach"):
+        if has_inboxes(layer):
             return self.channel_name, layer.attach(self.channel_name, wake)
         return self.channel_name, functools.partial(layer.receive, self.channel_name)
 

@@ -13,12 +13,13 @@ import asyncio
 import functools
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from channels import telemetry
 from channels.exceptions import ChannelFull
 from channels.layers import BaseChannelLayer
+from channels.layers.inbox import Inbox
 from channels.typing import Message
 from channels_redis import _envelope
 from channels_redis._envelope import Kind
@@ -143,6 +144,11 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
             is_sent = await self._send_to_node(channel, payload)
         if not is_sent:
             raise ChannelFull(channel, self.get_capacity(channel))
+
+    def attach(self, channel: str, wake: Callable[[], None]) -> Inbox:
+        """Give ``channel`` to a consumer on the running event loop. No I/O."""
+        # Here again, beside the ``receive`` that it stands for: whoever overrides that is asked.
+        return super().attach(channel, wake)
 
     async def receive(self, channel: str) -> Message:
         """Wait for the next message of ``channel`` and take it. A fault of Redis does not end it.

@@ -12,9 +12,10 @@ import asyncio
 import functools
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from channels.layers.inbox import Inbox
 from channels.typing import Message
 from channels_redis._layer import RedisLayer
 from channels_redis._pubsub_loop_layer import (
@@ -124,6 +125,11 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         self._require_message(message)
         payload = self.serialize(message)
         await self._homes.run(lambda here: here.publish(channel, payload))
+
+    def attach(self, channel: str, wake: Callable[[], None]) -> Inbox:
+        """Give ``channel`` to a consumer on the running event loop. No I/O."""
+        # Here again, beside the ``receive`` that it stands for: whoever overrides that is asked.
+        return super().attach(channel, wake)
 
     async def receive(self, channel: str) -> Message:
         """Wait for the next message of ``channel``. A fault of Redis does not end it.

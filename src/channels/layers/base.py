@@ -22,7 +22,10 @@ Capacities = list[tuple[Any, int]]
 
 @runtime_checkable
 class AttachingLayer(Protocol):
-    """A layer that hands messages straight to a consumer's inbox, without a ``receive`` each."""
+    """A layer that hands messages straight to a consumer's inbox, without a ``receive`` each.
+
+    A class with a ``receive`` of its own has its own ``attach`` too, or consumers ask the former.
+    """
 
     def attach(self, channel: str, wake: Callable[[], None]) -> Inbox:
         """Give ``channel`` an inbox on the running event loop; ``wake`` is called on arrival."""
@@ -31,6 +34,21 @@ class AttachingLayer(Protocol):
     def detach(self, channel: str) -> None:
         """Forget ``channel``: its inbox and every membership. Idempotent, no I/O."""
         ...
+
+
+def has_inboxes(layer: object) -> bool:
+    """Return whether consumers take their messages from an inbox of ``layer``.
+
+    Not where a subclass or the instance has a ``receive`` put before the layer's ``attach``: then
+    it is asked for each message.
+    """
+    # Asked of the classes: a proxy or a mock answers to every name.
+    for cls in type(layer).__mro__:
+        if "attach" in vars(cls):
+            return "receive" not in getattr(layer, "__dict__", ())
+        if "receive" in vars(cls):
+            return False
+    return False
 
 
 class BaseChannelLayer:

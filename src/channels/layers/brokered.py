@@ -88,7 +88,8 @@ class BrokeredChannelLayer(BaseChannelLayer):
     """A channel layer whose messages come from a broker into this process's hub.
 
     A backend says how this process listens (``_listen``) and what happens when a group has lost
-    its last member here (``_settle``), and hands what arrives to ``_arrived_for_*``.
+    its last member here (``_settle``), and hands what arrives to ``_arrived_for_*``. The class that
+    has its ``receive`` names ``attach`` again: without that, consumers would ask ``receive``.
 
     Args:
         logger: Where drops are logged.

@@ -120,7 +120,7 @@ class Hub:
         Returns:
             The fan-out: if it ``is_left`` the sender need not wait, else for ``done``, if any.
         """
-        fan = FanOut(group, self._members(group), copies)
+        fan = FanOut(group, self.members(group), copies)
         fan.sent_at = time.monotonic() - age
         fan.ended = ended
         self._fan_outs.start(fan, may_leave)
@@ -197,7 +197,8 @@ class Hub:
                 if isinstance(box, Backlog):
                     self._drop_if_idle(box)
 
-    def _members(self, group: str) -> tuple[str, ...]:
+    def members(self, group: str) -> tuple[str, ...]:
+        """Return who is in ``group`` now, without those whose membership has ended. O(members)."""
         members = self.membership.groups[group]
         snapshot = tuple(members)
         now = time.time()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import string
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
+from channels import telemetry
 from channels._core.broadcast import copies_of
+from channels._core.copying import copier
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Groups
 from channels.exceptions import ChannelFull
@@ -43,6 +46,12 @@ class InMemoryChannelLayer(BaseChannelLayer):
     """
 
     extensions: list[str] = ["groups", "flush"]  # noqa: RUF012 - a plain list by contract
+
+    _has_own_send: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._has_own_send = cls.send is not InMemoryChannelLayer.send
 
     def __init__(
         self,
@@ -148,6 +157,8 @@ class InMemoryChannelLayer(BaseChannelLayer):
     async def group_send(self, group: str, message: Message) -> None:
         """Put an independent copy of ``message`` into the inbox of every member. O(members).
 
+        A subclass with a ``send`` of its own is asked to send to each.
+
         All have it when this returns. Within a handler it may return sooner, for a group of more
         than 64; nothing that the handler then sends, or what it calls or starts, overtakes it.
 
@@ -163,11 +174,24 @@ class InMemoryChannelLayer(BaseChannelLayer):
         if (before := unfinished(self, group)) is not None:
             await wait_for(before)
         self._hub.sweep()
+        if self._has_own_send:
+            await self._send_to_each(group, copier(message))
+            return
         fan = self._hub.fan_out(group, copies, may_leave=is_stepping)
         if fan.is_left:
             leave(fan, self)
         elif fan.done is not None:
             await fan.done
+
+    async def _send_to_each(self, group: str, copies: Callable[[], Message]) -> None:
+        members = self._hub.members(group)
+        await asyncio.gather(*(self._send_to_member(member, copies()) for member in members))
+
+    async def _send_to_member(self, channel: str, message: Message) -> None:
+        try:
+            await self.send(channel, message)
+        except ChannelFull:
+            telemetry.emit(telemetry.MessageDropped(channel, "full"))
 
     def _new_mailbox(self, channel: str) -> Mailbox[Message]:
         return Mailbox(self.get_capacity(channel), self.expiry)

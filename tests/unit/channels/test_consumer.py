@@ -337,6 +337,54 @@ async def test_a_layer_without_inboxes_is_read_by_a_pump() -> None:
     client.stop()
 
 
+class ListeningLayer(InMemoryChannelLayer):
+    """A layer of a project's, which sees what consumers receive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    async def receive(self, channel: str) -> dict[str, Any]:
+        message = await super().receive(channel)
+        self.seen.append(message["n"])
+        return message
+
+
+async def test_a_subclass_of_a_layer_is_asked_for_what_its_consumers_receive() -> None:
+    listening = ListeningLayer()
+    channel_layers.set("default", listening)
+    client = await connected(Recorder)
+    [name] = listening.channels
+    await listening.group_add("room", name)
+
+    await listening.send(name, {"type": "tick", "n": 1})
+    await listening.group_send("room", {"type": "tick", "n": 2})
+
+    assert [(await client.receive_output())["text"] for _ in range(2)] == ["1", "2"]
+    assert listening.seen == [1, 2]
+    await client.send_input(DISCONNECT)
+    await client.wait()
+    assert (listening.channels, listening.groups) == ({}, {})
+
+
+async def test_a_receive_that_a_test_has_put_into_a_layer_is_asked() -> None:
+    spied, channels = layer(), []
+
+    async def spy(channel: str) -> Any:
+        channels.append(channel)
+        return await InMemoryChannelLayer.receive(spied, channel)
+
+    spied.receive = spy  # type: ignore[method-assign]
+    client = await connected(Recorder)
+    [name] = spied.channels
+
+    await spied.send(name, {"type": "tick", "n": 1})
+
+    assert (await client.receive_output())["text"] == "1"
+    assert set(channels) == {name}
+    client.stop()
+
+
 async def test_an_error_while_leaving_groups_is_logged_and_hides_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -10,7 +10,9 @@ import pytest
 from channels._core.names import INVALID_NAME
 from channels.exceptions import ChannelFull, InvalidNameError, MessageTooLarge
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer
-from channels.layers.base import AttachingLayer
+from channels.layers.base import AttachingLayer, has_inboxes
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
 
 GROUP_TEXT = INVALID_NAME.format("Group")
 CHANNEL_TEXT = INVALID_NAME.format("Channel")
@@ -206,3 +208,26 @@ def test_a_subclass_may_skip_the_constructor() -> None:
             pass
 
     assert Careless().require_valid_group_name("room") is True
+
+
+@pytest.mark.parametrize(
+    "bundled", [InMemoryChannelLayer, RedisChannelLayer, RedisPubSubChannelLayer]
+)
+def test_consumers_have_inboxes_unless_somebody_else_receives(bundled: Any) -> None:
+    class Renamed(bundled):  # type: ignore[misc] # any of them
+        pass
+
+    class Receiving(bundled):  # type: ignore[misc] # any of them
+        async def receive(self, channel: str) -> Any:
+            return await super().receive(channel)
+
+    spied = bundled()
+    spied.receive = lambda channel: None
+
+    assert [has_inboxes(each) for each in (bundled(), Renamed())] == [True, True]
+    assert [has_inboxes(each) for each in (Receiving(), spied)] == [False, False]
+
+
+def test_a_layer_without_attach_has_no_inboxes(layer: BaseChannelLayer) -> None:
+    assert not has_inboxes(layer)
+    assert not has_inboxes(object())

@@ -421,3 +421,66 @@ async def test_flushing_keeps_the_channels_of_those_who_read(layer: InMemoryChan
 
     assert sorted(layer.channels) == ["mine!1", "thumbs"]
     await cancel(waiting)
+
+
+# Subclasses
+
+
+class CopyingLayer(InMemoryChannelLayer):
+    """Sends what it is given, and keeps it; some channels it refuses."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.sent: list[tuple[str, Any]] = []
+
+    async def send(self, channel: str, message: dict[str, Any]) -> None:
+        if channel == "refused":
+            raise LookupError("nobody there")
+        self.sent.append((channel, message))
+        await super().send(channel, message)
+
+
+async def test_a_send_of_a_subclass_is_asked_to_send_to_each_member_of_a_group() -> None:
+    layer, message = CopyingLayer(), {"type": "tick", "n": [1]}
+    for channel in ("thumbs", "pinkies"):
+        await layer.group_add("fingers", channel)
+
+    await layer.group_send("fingers", message)
+
+    assert layer.sent == [("thumbs", message), ("pinkies", message)]
+    assert layer.sent[0][1]["n"] is not layer.sent[1][1]["n"]
+    assert [await layer.receive(channel) for channel, _ in layer.sent] == [message] * 2
+
+
+async def test_a_send_of_a_subclass_gets_a_frame_for_clients_as_a_message_of_its_own() -> None:
+    layer, message = CopyingLayer(), {"type": "websocket.send", "text": "x", "for": "you"}
+    await layer.group_add("fingers", "thumbs")
+
+    await layer.group_send("fingers", message)
+    layer.sent[0][1]["changed"] = True
+
+    assert await layer.receive("thumbs") == message
+
+
+async def test_a_member_that_a_send_of_a_subclass_finds_full_is_counted(
+    told: list[Event],
+) -> None:
+    layer = CopyingLayer(capacity=1)
+    await layer.group_add("fingers", "thumbs")
+
+    await layer.group_send("fingers", tick(1))
+    await layer.group_send("fingers", tick(2))
+
+    assert told == [MessageDropped("thumbs", "full")]
+    assert await layer.receive("thumbs") == tick(1)
+
+
+async def test_what_a_send_of_a_subclass_raises_keeps_no_member_from_its_message() -> None:
+    layer = CopyingLayer()
+    for channel in ("refused", "thumbs"):
+        await layer.group_add("fingers", channel)
+
+    with pytest.raises(LookupError, match="nobody there"):
+        await layer.group_send("fingers", tick(1))
+
+    assert await layer.receive("thumbs") == tick(1)
