@@ -247,7 +247,7 @@ class Connection(Sending):
         if self._held or (session is not None and session.state is not OPEN):
             return
         self._is_idle = self._may_begin
-        if inbox is None:
+        if inbox is None or inbox.readers is not None:
             return
         if self._may_begin:
             inbox.begin = self._begin

@@ -140,17 +140,22 @@ class Hub:
         return fan
 
     async def receive(self, channel: str) -> Message:
-        """Wait for the next message of a channel that has no consumer on this hub.
+        """Wait for the next message of a channel.
+
+        While somebody waits for one of a consumer's channel, that gets none.
+
+        Cancelling takes nothing.
 
         Raises:
-            RuntimeError: A consumer reads it already.
+            RuntimeError: It is the channel of a consumer on another event loop.
         """
         with self._lock:
             box = self.channels.get(channel)
-            if isinstance(box, Inbox):
-                raise RuntimeError(f"channel {channel!r} is read by its consumer")
-            backlog = self._backlog(channel)
-            backlog.readers += 1
+            if not isinstance(box, Inbox):
+                backlog = self._backlog(channel)
+                backlog.readers += 1
+        if isinstance(box, Inbox):
+            return await box.get()
         try:
             return await backlog.get()
         finally:

@@ -15,6 +15,26 @@ from channels.stepping import may_begin
 from channels.typing import Message
 
 
+class Readers:
+    """Those who wait for a message of a consumer's, besides it.
+
+    Args:
+        wake: Wakes the consumer.
+
+    Attributes:
+        count: How many they are.
+        arrived: Set by each arrival.
+        wake: See above.
+    """
+
+    __slots__ = ("arrived", "count", "wake")
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.count: int = 0
+        self.arrived: asyncio.Event = asyncio.Event()
+        self.wake: Callable[[], None] = wake
+
+
 class Inbox:
     """The unread messages of one consumer, all on the consumer's event loop.
 
@@ -31,9 +51,20 @@ class Inbox:
         begin: Begins the handler of a message at once; ``False`` if it cannot. There only then,
             and not to be called within a step of another handler (``stepping``).
         on_the_way: Messages that other loops have sent and that have not arrived yet.
+        readers: Who else waits for a message, if anybody does. Then the consumer sets neither
+            ``express`` nor ``begin``.
     """
 
-    __slots__ = ("_mailbox", "_wake", "begin", "channel", "express", "loop", "on_the_way")
+    __slots__ = (
+        "_mailbox",
+        "_wake",
+        "begin",
+        "channel",
+        "express",
+        "loop",
+        "on_the_way",
+        "readers",
+    )
 
     def __init__(self, channel: str, mailbox: Mailbox[Message], wake: Callable[[], None]) -> None:
         self.channel: str = channel
@@ -43,6 +74,7 @@ class Inbox:
         self.on_the_way: int = 0
         self._mailbox = mailbox
         self._wake = wake
+        self.readers: Readers | None = None
 
     def put(self, message: Message, now: float) -> bool:
         """Deliver without waiting; ``False`` means the reader is too slow."""
@@ -66,6 +98,36 @@ class Inbox:
         if mailbox.expired:
             count_expired(self.channel, mailbox)
         return message
+
+    async def get(self) -> Message:
+        """Wait for the next message, before the consumer. Cancelling takes nothing.
+
+        Raises:
+            RuntimeError: This is not the consumer's event loop.
+        """
+        if self.loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                f"channel {self.channel!r} is read by its consumer; "
+                "expected to be asked on the event loop of that"
+            )
+        readers = self.readers
+        if readers is None:
+            readers = self.readers = Readers(self._wake)
+            self._wake = readers.arrived.set
+            self.express = self.begin = None
+        readers.count += 1
+        try:
+            while (message := self.take()) is None:
+                readers.arrived.clear()
+                await readers.arrived.wait()
+        finally:
+            readers.count -= 1
+            if not readers.count:
+                self.readers, self._wake = None, readers.wake
+                # What else has come is the consumer's.
+                self._wake()
+        # Whoever reads it may change it.
+        return message.message() if type(message) is Broadcast else message
 
     def has_room(self, now: float, count: int = 1) -> bool:
         """Return whether ``count`` messages from other loops fit; safe in any thread."""

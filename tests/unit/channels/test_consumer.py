@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.test import override_settings
 
@@ -273,6 +273,119 @@ async def test_cancellation_leaves_every_group_but_is_no_disconnect() -> None:
     assert layer().groups == {}
     assert layer().channels == {}
     assert Lobby.closed_with == []
+
+
+class Listener(AsyncConsumer):
+    """Reads its own channel."""
+
+    async def websocket_connect(self, event: dict[str, Any]) -> None:
+        await self.send({"type": "websocket.accept"})
+
+    async def websocket_receive(self, event: dict[str, Any]) -> None:
+        await self.send({"type": "websocket.send", "text": "listening"})
+        for receive in (
+            self.channel_receive,
+            functools.partial(self.channel_layer.receive, self.channel_name),
+        ):
+            got = await receive()
+            await self.send({"type": "websocket.send", "text": f"received {got['n']}"})
+
+    async def tick(self, event: dict[str, Any]) -> None:
+        await self.send({"type": "websocket.send", "text": f"handled {event['n']}"})
+
+    async def websocket_disconnect(self, event: dict[str, Any]) -> None:
+        raise StopConsumer
+
+
+class ThreadedListener(SyncConsumer):
+    """Reads its own channel from its thread."""
+
+    def websocket_connect(self, event: dict[str, Any]) -> None:
+        self.send({"type": "websocket.accept"})
+
+    def websocket_receive(self, event: dict[str, Any]) -> None:
+        self.send({"type": "websocket.send", "text": "listening"})
+        for _ in range(2):
+            got = async_to_sync(self.channel_receive)()
+            self.send({"type": "websocket.send", "text": f"received {got['n']}"})
+
+    def tick(self, event: dict[str, Any]) -> None:
+        self.send({"type": "websocket.send", "text": f"handled {event['n']}"})
+
+    def websocket_disconnect(self, event: dict[str, Any]) -> None:
+        raise StopConsumer
+
+
+@pytest.mark.parametrize("consumer", [Listener, ThreadedListener])
+async def test_a_handler_may_receive_from_the_consumers_own_channel(
+    consumer: type[AsyncConsumer],
+) -> None:
+    client = await connected(consumer)
+    [name] = layer().channels
+    await client.send_input(frame("listen"))
+    said = [(await client.receive_output())["text"]]
+
+    for n in range(3):
+        await layer().send(name, {"type": "tick", "n": n})
+        said.append((await client.receive_output())["text"])
+
+    assert said == ["listening", "received 0", "received 1", "handled 2"]
+    await client.send_input(DISCONNECT)
+    await client.wait()
+
+
+async def test_a_task_of_a_consumer_may_receive_in_its_place() -> None:
+    client = await connected(Listener)
+    [name] = layer().channels
+    await asyncio.sleep(0)
+
+    for n in range(2):
+        waiting = asyncio.create_task(layer().receive(name))
+        await asyncio.sleep(0)
+        await layer().send(name, {"type": "tick", "n": n})
+        assert await waiting == {"type": "tick", "n": n}
+    await layer().send(name, {"type": "tick", "n": 2})
+
+    assert (await client.receive_output())["text"] == "handled 2"
+    assert client.output_queue.empty()
+    client.stop()
+
+
+async def test_a_task_of_a_consumer_may_receive_one_message_after_the_other() -> None:
+    client = await connected(Listener)
+    [name] = layer().channels
+    got: list[int] = []
+
+    async def listen() -> None:
+        while True:
+            got.append((await layer().receive(name))["n"])
+
+    listening = asyncio.create_task(listen())
+    for n in range(4):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await layer().send(name, {"type": "tick", "n": n})
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert got == [0, 1, 2, 3]
+    assert client.output_queue.empty()
+    listening.cancel()
+    client.stop()
+
+
+async def test_a_message_that_a_cancelled_task_has_waited_for_is_handled() -> None:
+    client = await connected(Listener)
+    [name] = layer().channels
+    waiting = asyncio.create_task(layer().receive(name))
+    await asyncio.sleep(0)
+
+    await layer().send(name, {"type": "tick", "n": 1})
+    waiting.cancel()
+
+    assert (await client.receive_output())["text"] == "handled 1"
+    assert waiting.cancelled()
+    client.stop()
 
 
 class CountingLayer:

@@ -146,6 +146,18 @@ class AttachingLayerContract(LayerContract):
         assert consumer.inbox.take() is None
         layer.detach(consumer.channel)
 
+    async def test_a_message_of_a_consumer_can_be_received_in_its_place(self, layer: Any) -> None:
+        consumer = await Consumer.start(layer, self.arrival)
+
+        async with asyncio.timeout(self.arrival):
+            waiting = asyncio.create_task(layer.receive(consumer.channel))
+            await asyncio.sleep(0)
+            await layer.send(consumer.channel, tick(1))
+            received = await waiting
+
+        assert received == tick(1)
+        layer.detach(consumer.channel)
+
     async def test_an_attached_consumer_does_not_get_an_expired_message(
         self, brief_layer: Any
     ) -> None:

@@ -163,11 +163,26 @@ class TestDelivery:
 
         assert taken(inbox) == [1, 2]
 
-    async def test_the_channel_of_a_consumer_cannot_be_read_by_another(self, hub: Hub) -> None:
+    async def test_the_channel_of_a_consumer_can_be_read_in_its_place(self, hub: Hub) -> None:
+        hub.attach("mine!1", asleep)
+        reader = asyncio.create_task(hub.receive("mine!1"))
+        await turns()
+
+        hub.deliver("mine!1", message(1))
+        hub.deliver("mine!1", message(2))
+
+        assert [await reader, await hub.receive("mine!1")] == [message(1), message(2)]
+
+    async def test_the_channel_of_a_consumer_cannot_be_read_on_another_loop(self, hub: Hub) -> None:
         hub.attach("mine!1", asleep)
 
-        with pytest.raises(RuntimeError, match="channel 'mine!1' is read by its consumer"):
-            await hub.receive("mine!1")
+        with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError) as caught:
+            pool.submit(asyncio.run, hub.receive("mine!1")).result()
+
+        assert str(caught.value) == (
+            "channel 'mine!1' is read by its consumer; "
+            "expected to be asked on the event loop of that"
+        )
 
 
 class TestGroups:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from channels import telemetry
+from channels._core.broadcast import Broadcast
 from channels._core.mailbox import Mailbox
 from channels.layers.inbox import Backlog, Inbox
 from channels.telemetry import MessageDropped
@@ -55,6 +56,68 @@ class TestInbox:
 
         assert accepted == [True, True, False]
         assert len(wakes) == 2
+
+    async def test_a_cancelled_reader_takes_nothing(self, clock: Clock) -> None:
+        inbox = new_inbox()
+        reader = asyncio.create_task(inbox.get())
+        await turns()
+
+        inbox.put(message(1), clock.now)
+        reader.cancel()
+        await asyncio.wait([reader])
+
+        assert reader.cancelled()
+        assert numbers(inbox.take()) == [1]
+
+    async def test_each_of_several_readers_gets_another_message(self, clock: Clock) -> None:
+        inbox = new_inbox()
+        readers = [asyncio.create_task(inbox.get()) for _ in range(2)]
+        await turns()
+
+        inbox.put(message(1), clock.now)
+        await turns()
+        inbox.put(message(2), clock.now)
+
+        assert numbers(*await asyncio.gather(*readers)) == [1, 2]
+
+    async def test_a_reader_may_change_a_frame_that_others_get_too(self, clock: Clock) -> None:
+        inbox = new_inbox()
+        frame = {"type": "websocket.send", "text": "x", "for": "you"}
+        inbox.put(Broadcast(frame), clock.now)
+
+        got = await inbox.get()
+        got["changed"] = True
+
+        assert got == {**frame, "changed": True}
+
+    async def test_the_consumer_is_woken_when_nobody_else_waits_any_more(
+        self, clock: Clock
+    ) -> None:
+        wakes: list[None] = []
+        inbox = new_inbox(wakes)
+        reader = asyncio.create_task(inbox.get())
+        await turns()
+
+        inbox.put(message(1), clock.now)
+        inbox.put(message(2), clock.now)
+        assert wakes == []
+        await reader
+
+        assert len(wakes) == 1
+        assert numbers(inbox.take()) == [2]
+
+    async def test_a_reader_takes_what_an_idle_consumer_would_handle_at_once(
+        self, clock: Clock
+    ) -> None:
+        inbox, begun = new_inbox(), []
+        inbox.begin = lambda message: begun.append(message) or True  # type: ignore[func-returns-value]
+        reader = asyncio.create_task(inbox.get())
+        await turns()
+
+        inbox.put(message(1), clock.now)
+
+        assert numbers(await reader) == [1]
+        assert begun == []
 
     async def test_it_belongs_to_the_loop_it_was_made_on(self) -> None:
         assert new_inbox().loop is asyncio.get_running_loop()

@@ -226,13 +226,6 @@ async def test_a_deleted_channel_starts_anew(layer: InMemoryChannelLayer) -> Non
     assert await layer.receive("thumbs") == tick("new")
 
 
-async def test_a_consumer_s_channel_is_read_by_nobody_else(layer: InMemoryChannelLayer) -> None:
-    layer.attach("mine!1", lambda: None)
-
-    with pytest.raises(RuntimeError, match="channel 'mine!1' is read by its consumer"):
-        await layer.receive("mine!1")
-
-
 # The dict of groups
 
 
