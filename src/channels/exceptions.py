@@ -22,6 +22,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import json
 from typing import Any, ClassVar
 
@@ -34,6 +35,10 @@ class ChannelsError(Exception):
     """
 
     close_code: ClassVar[int] = 1011
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle it with its sentence, which is not composed again."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 class IllegalEventError(ChannelsError, RuntimeError):
@@ -97,9 +102,11 @@ class ChannelFull(ChannelsError):
 
     close_code = 1013
 
-    def __init__(self, channel: str | None = None, capacity: int | None = None) -> None:
-        """Compose the sentence from the channel and its capacity."""
-        super().__init__(*([] if channel is None else [_full(channel, capacity)]))
+    def __init__(
+        self, channel: str | None = None, capacity: int | None = None, *more: object
+    ) -> None:
+        """Compose the sentence from the channel and its capacity; keep what else is given."""
+        super().__init__(*([] if channel is None else [_full(channel, capacity)]), *more)
         self.channel = channel
         self.capacity = capacity
 

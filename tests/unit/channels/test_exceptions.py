@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
+import pickle
 import re
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -23,9 +27,12 @@ from channels.exceptions import (
     MessageTooLarge,
     NoHandlerError,
     NoRouteError,
+    PeerError,
+    PeerGoneError,
     RequestAborted,
     RequestTimeout,
     StopConsumer,
+    UnknownTopicError,
 )
 
 
@@ -151,3 +158,34 @@ def test_a_refusal_takes_more_than_a_code_and_a_reason() -> None:
     denial = DenyConnection(4001, "no", "because")
 
     assert (denial.code, denial.reason, denial.args) == (4001, "no", (4001, "no", "because"))
+
+
+def pickled(error: Exception) -> Any:
+    return pickle.loads(pickle.dumps(error))  # noqa: S301 - its own
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ChannelFull("thumbs"),
+        ChannelFull("thumbs", 5),
+        ChannelFull("thumbs", 5, "more"),
+        IllegalEventError("websocket.send", state="CLOSED", expected="nothing"),
+        InvalidNameError("as it is", name="a b"),
+        MalformedJSONError("no value", "{", 1),
+        PeerError(1009, "too long", limit="max_size"),
+        PeerGoneError(32, "Broken pipe"),
+        UnknownTopicError("room", ["chat.{room}"]),
+        DenyConnection(4001, "no"),
+    ],
+)
+@pytest.mark.parametrize("duplicate", [copy.copy, pickled])
+def test_a_copy_says_the_same(error: Exception, duplicate: Callable[[Any], Any]) -> None:
+    copied = duplicate(error)
+
+    assert type(copied) is type(error)
+    assert (str(copied), copied.args, vars(copied)) == (str(error), error.args, vars(error))
+
+
+def test_a_full_channel_takes_more_than_its_name_and_capacity() -> None:
+    assert ChannelFull("thumbs", 5, "more").args[1:] == ("more",)
