@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
 class Groups(dict[str, dict[str, float]]):
@@ -72,6 +72,16 @@ class Membership:
                 self.add(group, channel, now)
             else:
                 self.discard(group, channel)
+
+    def replace(self, groups: Mapping[str, Mapping[str, float]]) -> None:
+        """End every membership, and let those of ``groups`` begin. What was read before stays."""
+        ended, self.groups, self._groups_of = self.groups, Groups(), {}
+        for group, members in groups.items():
+            for channel, joined in sorted(members.items(), key=lambda member: member[1]):
+                self.add(group, channel, joined)
+        for group in ended:
+            if group not in self.groups:
+                self._emptied(group)
 
     def clear(self) -> None:
         """End every membership."""

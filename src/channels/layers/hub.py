@@ -12,7 +12,7 @@ import contextlib
 import heapq
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from channels import telemetry
 from channels._core.broadcast import Broadcast
@@ -82,6 +82,16 @@ class Hub:
         """Take ``channel`` out of its groups. O(its groups)."""
         with self._lock:
             self.membership.leave_all(channel)
+
+    def replace_channels(self, channels: dict[str, Inbox | Backlog]) -> None:
+        """Let ``channels`` be what there is; what was there before is forgotten, not changed."""
+        with self._lock:
+            self.channels = channels
+
+    def replace_groups(self, groups: Mapping[str, Mapping[str, float]]) -> None:
+        """Let ``groups`` be the memberships, and no others."""
+        with self._lock:
+            self.membership.replace(groups)
 
     def deliver(self, channel: str, message: Message, age: float = 0.0) -> bool:
         """Put ``message``, sent ``age`` seconds ago, into an inbox; ``False`` means it is full."""

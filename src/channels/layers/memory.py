@@ -80,10 +80,30 @@ class InMemoryChannelLayer(BaseChannelLayer):
         """Full channel name to what holds its messages; those of running consumers included."""
         return self._hub.channels
 
+    @channels.setter
+    def channels(self, channels: Any) -> None:
+        """Replace them, by none or by what was there before.
+
+        Raises:
+            TypeError: It is no dict, or has something else in it.
+        """
+        if not isinstance(channels, dict) or not all(
+            isinstance(box, Inbox | Backlog) for box in channels.values()
+        ):
+            raise TypeError(
+                f"channels must be an empty dict, or one that this has been, not {channels!r}"
+            )
+        self._hub.replace_channels(channels)
+
     @property
     def groups(self) -> Groups:
         """Group name to its members and when each joined, in seconds since the epoch."""
         return self._hub.membership.groups
+
+    @groups.setter
+    def groups(self, groups: Mapping[str, Mapping[str, float]]) -> None:
+        """Replace every membership."""
+        self._hub.replace_groups(groups)
 
     def attach(self, channel: str, wake: Callable[[], None]) -> Inbox:
         """Give ``channel`` to a consumer on the running event loop."""

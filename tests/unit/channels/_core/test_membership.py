@@ -105,6 +105,22 @@ def test_live_members_stay_even_where_memberships_expire_at_once(expiry: int) ->
     assert membership.groups == {"room": {"a": 5}}
 
 
+def test_what_replaces_the_memberships_expires_oldest_first_and_leaves_as_they_do() -> None:
+    told: list[str] = []
+    membership = Membership(60, told.append)
+    for group in ("old", "room"):
+        membership.add(group, "a", 0)
+    before = membership.groups
+
+    membership.replace({"room": {"c": 20, "b": 10}, "hall": {"b": 30}})
+    membership.expire("room", 70, nobody)
+    membership.leave_all("b")
+
+    assert membership.groups == {"room": {"c": 20}}
+    assert before == {"old": {"a": 0}, "room": {"a": 0}}
+    assert told == ["old", "hall"]
+
+
 def test_clearing_forgets_both_ways() -> None:
     membership = Membership(60)
     membership.add("room", "a", 0)

@@ -226,7 +226,47 @@ async def test_a_deleted_channel_starts_anew(layer: InMemoryChannelLayer) -> Non
     assert await layer.receive("thumbs") == tick("new")
 
 
+async def test_other_channels_may_be_put_in_place_and_the_first_ones_back(
+    layer: InMemoryChannelLayer,
+) -> None:
+    await layer.send("thumbs", tick(1))
+    before = layer.channels
+
+    layer.channels = {}
+    await layer.send("thumbs", tick(2))
+
+    assert await layer.receive("thumbs") == tick(2)
+    assert layer.channels == {}
+    layer.channels = before
+    assert await layer.receive("thumbs") == tick(1)
+
+
+@pytest.mark.parametrize("channels", [None, {"thumbs": []}])
+def test_only_what_a_layer_has_had_is_put_in_place_of_its_channels(
+    layer: InMemoryChannelLayer, channels: Any
+) -> None:
+    with pytest.raises(TypeError) as raised:
+        layer.channels = channels
+
+    assert str(raised.value) == (
+        f"channels must be an empty dict, or one that this has been, not {channels!r}"
+    )
+
+
 # The dict of groups
+
+
+async def test_other_groups_may_be_put_in_place(layer: InMemoryChannelLayer) -> None:
+    await layer.group_add("fingers", "thumbs")
+
+    layer.groups = {"hands": {"thumbs": 1e12}}
+    await layer.group_send("fingers", tick(1))
+    await layer.group_send("hands", tick(2))
+
+    assert layer.groups == {"hands": {"thumbs": 1e12}}
+    assert await layer.receive("thumbs") == tick(2)
+    layer.groups = {}
+    assert layer.groups == {}
 
 
 async def test_a_group_maps_its_channels_to_when_they_joined(
