@@ -83,7 +83,7 @@ class Sending:
             session.peer_gone()
             return self._ignore(event)
         if self._held and session.state is State.OPEN:
-            await self._send_held()
+            await self._send_held(session)
         # Not every server raises: the consumer hears of a disconnect that it has yet to handle.
         return self._ignore(event) if self._client_left else True
 
@@ -144,11 +144,15 @@ class Sending:
         else:
             self._drop_held("full", 1)
 
-    async def _send_held(self) -> None:
-        while self._held:
+    async def _send_held(self, session: Session) -> None:
+        while self._held and session.state is OPEN:
             event = self._held.pop(0)
             if not self._write(event):
                 await self.send(event)
+        # It was not the handler that has closed: what it sends next is ignored, not refused.
+        session.handled()
+        self._drop_held("closed", len(self._held))
+        self._held.clear()
 
     def _drop_held(self, reason: str, count: int) -> None:
         if count:

@@ -299,6 +299,32 @@ async def test_a_held_close_comes_behind_the_accept(layer: Any) -> None:
         assert kinds == ["websocket.accept", "websocket.close"]
 
 
+async def test_what_was_held_behind_a_close_is_counted_and_no_error_of_the_consumer(
+    layer: Any, counted: Counter[str]
+) -> None:
+    answers: list[Any] = []
+
+    class Late(Member):
+        async def connect(self) -> None:
+            pass
+
+        async def let_in(self, event: Event) -> None:
+            answers.append(await self.accept())
+            answers.append(await self.send("hello"))
+
+    socket = Socket()
+    async with socket.serving(Late.as_asgi()):
+        for message in ({"type": "websocket.close"}, HELLO, HELLO, {"type": "let.in"}):
+            await layer.group_send("room", message)
+        await settle()
+
+        kinds = [event["type"] for _, event in socket.out]
+        assert kinds == ["websocket.accept", "websocket.close"]
+    assert answers == [None, False]
+    assert counted["MessageDropped.closed"] == 2
+    assert counted["SendIgnored"] == 1
+
+
 async def test_a_class_that_has_a_handler_gets_a_copy_of_its_own(layer: Any) -> None:
     seen: list[Event] = []
 
