@@ -67,6 +67,25 @@ def _handler_name(event_type: str) -> str:
     return name
 
 
+def not_async(handler: Callable[..., Any]) -> TypeError:
+    """Return the error for a plain function in an async consumer."""
+    return TypeError(f"handler {name_that_thing(handler)} of an async consumer must be 'async def'")
+
+
+def require_no_coroutine(consumer: object, outcome: object) -> None:
+    """Refuse what a coroutine function in a sync consumer has returned.
+
+    Raises:
+        TypeError: It is a coroutine. It has not run.
+    """
+    if inspect.iscoroutine(outcome):
+        outcome.close()
+        raise TypeError(
+            f"handler {name_that_thing(consumer)}.{outcome.__name__} of a sync consumer "
+            "must not be 'async def'"
+        )
+
+
 def _malformed(event_type: Any) -> ValueError:
     return ValueError(f"Malformed type in message: expected a string, not {event_type!r}")
 
@@ -175,9 +194,7 @@ class AsyncConsumer:
             await self._close_old_connections()
         outcome = handler(message)
         if type(outcome) is not CoroutineType and not inspect.isawaitable(outcome):
-            raise TypeError(
-                f"handler {name_that_thing(handler)} of an async consumer must be 'async def'"
-            )
+            raise not_async(handler)
         await outcome
         if lane.database_used:
             await self._close_old_connections()
@@ -290,11 +307,7 @@ class SyncConsumer(AsyncConsumer):
             outcome = handler(message)
         finally:
             self._thread_id = None
-        if inspect.iscoroutine(outcome):
-            outcome.close()
-            raise TypeError(
-                f"handler {name_that_thing(handler)} of a sync consumer must not be 'async def'"
-            )
+        require_no_coroutine(self, outcome)
 
     def send(self, message: Event) -> bool:  # type: ignore[override]
         """Send a raw ASGI event; wait while the client does not read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from asgiref.sync import async_to_sync
@@ -18,7 +18,7 @@ from channels._core.events import (
     send_event,
 )
 from channels._core.frames import parse_json, require_text
-from channels.consumer import AsyncConsumer, SyncConsumer
+from channels.consumer import AsyncConsumer, SyncConsumer, not_async, require_no_coroutine
 from channels.exceptions import (
     AcceptConnection,
     DenyConnection,
@@ -100,8 +100,10 @@ class WebsocketConsumer(_Groups, SyncConsumer):
         """Join the groups, then ask ``connect``."""
         if self._require_groups():
             async_to_sync(self._join_groups)()
+        # Any, here and below: an override may be a coroutine function by mistake.
+        connect: Any = self.connect
         try:
-            self.connect()
+            require_no_coroutine(self, connect())
         except AcceptConnection:
             self.accept()
         except DenyConnection as denial:
@@ -122,7 +124,9 @@ class WebsocketConsumer(_Groups, SyncConsumer):
 
     def websocket_receive(self, message: Event) -> None:
         """Pass a frame to ``receive``."""
-        self.receive(**frame_payload(message))
+        receive: Any = self.receive
+        if (outcome := receive(**frame_payload(message))) is not None:
+            require_no_coroutine(self, outcome)
 
     def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Handle one frame; called with just the keyword it has."""
@@ -174,7 +178,8 @@ class WebsocketConsumer(_Groups, SyncConsumer):
         """Leave the groups, tell ``disconnect``, stop."""
         if self._require_groups():
             async_to_sync(self._leave_groups)()
-        self.disconnect(self._note_end(message))
+        disconnect: Any = self.disconnect
+        require_no_coroutine(self, disconnect(self._note_end(message)))
         raise StopConsumer
 
     def disconnect(self, code: int) -> None:
@@ -192,7 +197,10 @@ class JsonWebsocketConsumer(WebsocketConsumer):
         Raises:
             ValueError: The frame is empty, binary or not JSON.
         """
-        self.receive_json(self.decode_json(require_text(text_data, bytes_data)), **kwargs)
+        content = self.decode_json(require_text(text_data, bytes_data))
+        receive_json: Any = self.receive_json
+        if (outcome := receive_json(content, **kwargs)) is not None:
+            require_no_coroutine(self, outcome)
 
     def receive_json(self, content: Any, **kwargs: Any) -> None:
         """Handle one decoded frame."""
@@ -229,6 +237,9 @@ class AsyncWebsocketConsumer(_Groups):
             await self.accept()
         except DenyConnection as denial:
             await self.close(**_close_arguments(denial))
+        except TypeError as error:
+            _explain(error, self.connect)
+            raise
 
     async def connect(self) -> None:
         """Decide on the handshake; by default accept it."""
@@ -247,7 +258,11 @@ class AsyncWebsocketConsumer(_Groups):
 
     async def websocket_receive(self, message: Event) -> None:
         """Pass a frame to ``receive``."""
-        await self.receive(**frame_payload(message))
+        try:
+            await self.receive(**frame_payload(message))
+        except TypeError as error:
+            _explain(error, self.receive)
+            raise
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Handle one frame; called with just the keyword it has."""
@@ -298,7 +313,11 @@ class AsyncWebsocketConsumer(_Groups):
     async def websocket_disconnect(self, message: Event) -> NoReturn:
         """Leave the groups, tell ``disconnect``, stop."""
         await self._leave_groups()
-        await self.disconnect(self._note_end(message))
+        try:
+            await self.disconnect(self._note_end(message))
+        except TypeError as error:
+            _explain(error, self.disconnect)
+            raise
         raise StopConsumer
 
     async def disconnect(self, code: int) -> None:
@@ -317,7 +336,11 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
             ValueError: The frame is empty, binary or not JSON.
         """
         content = await self.decode_json(require_text(text_data, bytes_data))
-        await self.receive_json(content, **kwargs)
+        try:
+            await self.receive_json(content, **kwargs)
+        except TypeError as error:
+            _explain(error, self.receive_json)
+            raise
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         """Handle one decoded frame."""
@@ -335,6 +358,17 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
     async def encode_json(cls, content: Any) -> str:
         """Encode as JSON text; override for another encoder."""
         return json.dumps(content)
+
+
+def _explain(error: TypeError, method: Callable[..., Any]) -> None:
+    """Raise a better error if ``error`` is that ``method`` gave nothing to await.
+
+    Asked only then: awaiting what a plain function returns is allowed, and costs nothing.
+    """
+    trace = error.__traceback__
+    # Raised by the caller's ``await`` itself: whoever is called has a frame of its own in there.
+    if trace is not None and trace.tb_next is None and "await" in str(error):
+        raise not_async(method) from error
 
 
 def _close_arguments(denial: DenyConnection) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import decimal
 import inspect
@@ -17,6 +18,7 @@ from django.utils import translation
 from django.utils.translation import gettext_lazy
 
 from channels import db
+from channels.consumer import get_handler_name
 from channels.exceptions import (
     AcceptConnection,
     DenyConnection,
@@ -24,6 +26,7 @@ from channels.exceptions import (
     InvalidFrameError,
     MalformedJSONError,
     NoHandlerError,
+    StopConsumer,
 )
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.layers import InMemoryChannelLayer, channel_layers
@@ -597,6 +600,83 @@ class TestOrder:
         await ended(client)
 
         assert codes == [1000]
+
+
+EVENTS = {
+    "connect": CONNECT,
+    "receive": frame("{}"),
+    "receive_json": frame("{}"),
+    "disconnect": DISCONNECT,
+}
+
+
+async def handled(face: Face, consumer: Any, event: Event) -> None:
+    """Have an instance that no server runs handle ``event``."""
+    await face.call(getattr(consumer, get_handler_name(event)), event)
+
+
+class TestMethodsOfTheOtherKind:
+    """``def`` where ``async def`` was meant, and the other way round."""
+
+    @pytest.mark.parametrize("name", EVENTS)
+    async def test_a_plain_method_of_an_async_consumer_is_named(self, name: str) -> None:
+        def method(self: Any, *args: Any, **kwargs: Any) -> None:
+            pass
+
+        method.__name__ = name
+        mistaken = type("Mistaken", (ASYNC.json,), {name: method})
+        consumer, _ = ASYNC.detached(mistaken)
+
+        with pytest.raises(TypeError) as caught:
+            await handled(ASYNC, consumer, EVENTS[name])
+
+        assert str(caught.value) == (
+            f"handler {__name__}.Mistaken.{name} of an async consumer must be 'async def'"
+        )
+
+    @pytest.mark.parametrize("name", EVENTS)
+    async def test_an_async_method_of_a_sync_consumer_is_named(self, name: str) -> None:
+        async def method(self: Any, *args: Any, **kwargs: Any) -> None:
+            pass
+
+        method.__name__ = name
+        mistaken = type("Mistaken", (SYNC.json,), {name: method})
+        consumer, _ = SYNC.detached(mistaken)
+
+        with pytest.raises(TypeError) as caught:
+            await handled(SYNC, consumer, EVENTS[name])
+
+        assert str(caught.value) == (
+            f"handler {__name__}.Mistaken.{name} of a sync consumer must not be 'async def'"
+        )
+
+    @pytest.mark.parametrize("name", EVENTS)
+    async def test_a_plain_method_may_return_what_is_to_be_awaited(self, name: str) -> None:
+        done: list[str] = []
+
+        async def do() -> None:
+            done.append(name)
+
+        consumer, _ = ASYNC.detached(
+            type("Returning", (ASYNC.json,), {name: lambda self, *args, **kwargs: do()})
+        )
+
+        with contextlib.suppress(StopConsumer):
+            await handled(ASYNC, consumer, EVENTS[name])
+
+        assert done == [name]
+
+    @pytest.mark.parametrize("name", EVENTS)
+    async def test_a_type_error_of_the_methods_own_stays_what_it_is(
+        self, face: Face, name: str
+    ) -> None:
+        def method(self: Any, *args: Any, **kwargs: Any) -> None:
+            raise TypeError("await your turn")
+
+        consumer, _ = face.detached(face.json_consumer(**{name: method}))
+
+        with pytest.raises(TypeError, match=r"^await your turn$"):
+            await handled(face, consumer, EVENTS[name])
 
 
 class TestDenyingWithAResponse:
