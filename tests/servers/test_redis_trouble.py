@@ -465,3 +465,14 @@ async def test_health_tells_whether_each_connection_is_there(make: Make, server:
     assert all(str(server.port) in str(state.address) for state in layer.health())
     assert all(state.away_for == 0 for state in layer.health())
     layer.detach(channel)
+
+
+async def test_the_key_of_a_group_is_that_of_its_processes(make: Make, server: Server) -> None:
+    here, there = make(), make()
+    for layer in (here, here, there):
+        await layer.group_add("room", await layer.new_channel())
+
+    with server.client() as client:
+        processes = client.zcard(here._group_key("room"))
+
+    assert processes == 2
