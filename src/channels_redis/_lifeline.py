@@ -70,8 +70,6 @@ class Lifeline:
         self._opened_at = 0.0
         self._unsteady = 0.0
         self._why: Exception | None = None
-        # Answers to the greeting of the latest connection.
-        self._greeted: list[Reply] = []
 
     @property
     def is_connected(self) -> bool:
@@ -106,6 +104,9 @@ class Lifeline:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
+
+    def _greeted(self, answers: list[Reply]) -> None:
+        """Take the answers to the greeting; what this raises makes the attempt a failure."""
 
     def _opened(self, wire: Wire) -> None:
         """Begin to use a new connection."""
@@ -165,7 +166,11 @@ class Lifeline:
             telemetry.emit(telemetry.BrokerConnectionRestored(self.name, away))
         self._has_connected = True
         self._away_since = None
-        self._opened(wire)
+        try:
+            self._opened(wire)
+        # A connection that was begun by halves would give answers to the wrong callers.
+        except Exception as error:
+            self.break_off(error)
 
     async def _greet(self, writer: asyncio.StreamWriter) -> Wire:
         """Send the greeting and wait for its answers; nothing else may come before it."""
@@ -174,7 +179,7 @@ class Lifeline:
         try:
             for command in self._greeting:
                 wire.write(pack(*command))
-            self._greeted = [_require_success(await answers.get()) for _ in self._greeting]
+            self._greeted([_require_success(await answers.get()) for _ in self._greeting])
         except BaseException:
             wire.close()
             raise

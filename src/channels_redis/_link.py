@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -288,18 +289,18 @@ class Link(Lifeline):
             self._pending.append(call)
             self.break_off(ConnectionError(str(reply)))
 
-    def _opened(self, wire: Wire) -> None:
+    def _greeted(self, answers: list[Reply]) -> None:
         if ASK_SERVER in self._greeting:
-            answer = self._greeted[self._greeting.index(ASK_SERVER)]
-            self._server = answer.partition(b"run_id:")[2].split()[0].decode()
+            self._server = _run_id(answers[self._greeting.index(ASK_SERVER)])
+
+    def _opened(self, wire: Wire) -> None:
         # Before the repeated calls: they may be answered by what this sends.
         if self._restored is not None:
             self._restored()
         waiting = [call for call in self._pending if not call.answer.done()]
-        self._pending.clear()
+        self._pending = deque(waiting)
         self._written = 0
         for call in waiting:
-            self._pending.append(call)
             self._write(call, wire)
 
     def _broke(self) -> None:
@@ -339,3 +340,17 @@ class Link(Lifeline):
     def _error(self, what: str) -> RedisUnavailableError:
         why = f": {self._why}" if self._why is not None and self._wire is None else ""
         return RedisUnavailableError(f"Redis shard {self.name} {what}{why}")
+
+
+def _run_id(answer: Reply) -> str:
+    """Return what the server's answer to ``ASK_SERVER`` says it is called in this life.
+
+    Raises:
+        ConnectionError: It does not say so.
+    """
+    found = (
+        re.search(rb"^run_id:(\S+)", answer, re.MULTILINE) if isinstance(answer, bytes) else None
+    )
+    if found is None:
+        raise ConnectionError(f"INFO server has no run_id, as that of Redis has: {answer!r:.200}")
+    return found[1].decode()

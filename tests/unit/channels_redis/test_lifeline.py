@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 
+import hiredis
 import pytest
 
 from channels_redis._lifeline import close_all
-from channels_redis._link import Link
+from channels_redis._link import ASK_SERVER, Link
 from channels_redis.exceptions import RedisUnavailableError
 from tests.slow import SLOW
 
@@ -32,3 +35,69 @@ async def test_an_attempt_that_fails_in_an_unknown_way_is_not_the_last(
 
     assert attempts > 2
     assert "Cannot connect to Redis shard one: LookupError('nobody knows why')" in caplog.text
+
+
+INFO = [b"# Server\r\nredis_version:7.2\r\n", b"# Server\r\nrun_id:abc\r\nuptime:1\r\n"]
+"""What a server says of itself, at first without a run id."""
+Connect = Callable[[], Awaitable[asyncio.StreamWriter]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Connect to a server that echoes, and whose first ``INFO`` has no run id."""
+    answers = iter(INFO)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        commands = hiredis.Reader()
+        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+            while data := await reader.read(1000):
+                commands.feed(data)
+                while command := commands.gets():
+                    body = next(answers, INFO[-1]) if command[0] == b"INFO" else command[1]
+                    writer.write(b"$%d\r\n%s\r\n" % (len(body), body))
+
+    async def connect() -> asyncio.StreamWriter:
+        return (await asyncio.open_connection(*server.sockets[0].getsockname()))[1]
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield connect
+
+
+async def test_a_server_without_a_run_id_is_a_failed_attempt_and_nobody_gets_anothers_answer(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = Link(connect, name="one", logger=logging.getLogger("test"), greeting=(ASK_SERVER,))
+    try:
+        calls = [link.call("ECHO", word) for word in ("first", "second", "third")]
+
+        async with asyncio.timeout(5 * SLOW):
+            assert await asyncio.gather(*calls) == [b"first", b"second", b"third"]
+    finally:
+        await close_all([link])
+
+    assert "Cannot connect to Redis shard one" in caplog.text
+    assert "INFO server has no run_id, as that of Redis has: b'# Server" in caplog.text
+
+
+async def test_a_connection_that_cannot_be_begun_is_made_again(
+    connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    attempts = 0
+
+    def restored() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise LookupError("nobody knows why")
+
+    link = Link(connect, name="one", logger=logging.getLogger("test"), restored=restored)
+    try:
+        calls = [link.call("ECHO", word) for word in ("first", "second")]
+
+        async with asyncio.timeout(5 * SLOW):
+            assert await asyncio.gather(*calls) == [b"first", b"second"]
+    finally:
+        await close_all([link])
+
+    assert "Lost Redis shard one: nobody knows why; connecting again." in caplog.text
