@@ -12,6 +12,31 @@ from pathlib import Path
 from channels.serving.options import Options
 
 
+class _UnixListener(socket.socket):
+    """Listens at a path, and knows its own file there."""
+
+    def __init__(self, path: str, mode: int) -> None:
+        super().__init__(socket.AF_UNIX)
+        self._path = path
+        # From its first moment it is open to nobody else.
+        before = os.umask(0o177)
+        try:
+            self.bind(path)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.umask(before)
+        os.chmod(path, mode)
+        self._file = _identity(path)
+
+    def remove_file(self) -> None:
+        """Remove the file, unless another has taken its place."""
+        with contextlib.suppress(FileNotFoundError):
+            if _identity(self._path) == self._file:
+                Path(self._path).unlink()
+
+
 def open_listener(options: Options) -> socket.socket:
     """Return a listening socket for TCP, a path, or an inherited descriptor.
 
@@ -30,11 +55,11 @@ def open_listener(options: Options) -> socket.socket:
     )
 
 
-def close_listener(listener: socket.socket, options: Options) -> None:
-    """Close what ``open_listener`` has opened, and remove its file."""
+def close_listener(listener: socket.socket) -> None:
+    """Close what ``open_listener`` has opened, and remove its file; never that of a successor."""
     listener.close()
-    if options.unix_socket is not None and options.fd is None:
-        Path(options.unix_socket).unlink(missing_ok=True)
+    if isinstance(listener, _UnixListener):
+        listener.remove_file()
 
 
 def show_address(listener: socket.socket, options: Options) -> str:
@@ -58,17 +83,7 @@ def _inherited(fd: int) -> socket.socket:
 def _at_path(path: str, mode: int, backlog: int) -> socket.socket:
     if os.path.exists(path):
         _remove_stale(path)
-    listener = socket.socket(socket.AF_UNIX)
-    # From its first moment it is open to nobody else.
-    before = os.umask(0o177)
-    try:
-        listener.bind(path)
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    os.chmod(path, mode)
+    listener = _UnixListener(path, mode)
     listener.listen(backlog)
     return listener
 
@@ -83,3 +98,9 @@ def _remove_stale(path: str) -> None:
             Path(path).unlink()
         else:
             raise OSError(errno.EADDRINUSE, f"somebody listens at {path} already")
+
+
+def _identity(path: str) -> tuple[int, int, int]:
+    """Return what tells a file from a later one; the number of an inode is soon given again."""
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_mtime_ns

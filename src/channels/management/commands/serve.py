@@ -55,7 +55,7 @@ class Command(BaseCommand):
             logger.info("Seaway at %s, %d worker(s).", show_address(listener, options), number)
             status = asyncio.run(Supervisor(options, listener, number).run())
         finally:
-            close_listener(listener, options)
+            close_listener(listener)
         if status:
             raise SystemExit(status)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def test_a_port_is_shown_as_a_url() -> None:
     port = listener.getsockname()[1]
     assert show_address(listener, options) == f"http://127.0.0.1:{port}"
     assert show_address(listener, Options(tls_certificate="x")) == f"https://127.0.0.1:{port}"
-    close_listener(listener, options)
+    close_listener(listener)
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
@@ -28,7 +29,7 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
     listener = open_listener(options)
 
     assert re.fullmatch(r"http://\[::1\]:\d+", show_address(listener, options))
-    close_listener(listener, options)
+    close_listener(listener)
 
 
 def test_a_path_has_the_mode_that_was_asked_for_and_goes_at_the_end(tmp_path: Path) -> None:
@@ -39,7 +40,7 @@ def test_a_path_has_the_mode_that_was_asked_for_and_goes_at_the_end(tmp_path: Pa
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert show_address(listener, options) == f"unix:{path}"
-    close_listener(listener, options)
+    close_listener(listener)
     assert not path.exists()
 
 
@@ -53,7 +54,32 @@ def test_a_socket_file_that_was_left_behind_is_replaced(tmp_path: Path) -> None:
 
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
-    close_listener(listener, options)
+    close_listener(listener)
+
+
+def test_a_listener_that_ends_leaves_the_file_of_its_successor(tmp_path: Path) -> None:
+    options = Options(unix_socket=str(tmp_path / "socket"))
+    old = open_listener(options)
+    old.close()
+    # The clock of a file system moves every few milliseconds, and the next file may have the inode.
+    time.sleep(0.02)
+    new = open_listener(options)
+
+    close_listener(old)
+
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "socket"))
+    close_listener(new)
+
+
+def test_a_file_that_has_gone_already_is_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    listener = open_listener(Options(unix_socket=str(path)))
+    path.unlink()
+
+    close_listener(listener)
+
+    assert not path.exists()
 
 
 def test_a_path_where_somebody_listens_is_left_to_them(tmp_path: Path) -> None:
@@ -62,7 +88,7 @@ def test_a_path_where_somebody_listens_is_left_to_them(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match=r"somebody listens at .*socket already"):
         open_listener(options)
-    close_listener(listener, options)
+    close_listener(listener)
 
 
 def test_a_file_is_never_removed(tmp_path: Path) -> None:
@@ -84,7 +110,7 @@ def test_an_inherited_descriptor_is_used_and_kept() -> None:
         listener = open_listener(Options(fd=inherited.fileno()))
 
         assert listener.getsockname() == inherited.getsockname()
-        close_listener(listener, Options(fd=inherited.fileno()))
+        close_listener(listener)
         with socket.create_connection(inherited.getsockname()):
             pass
 
