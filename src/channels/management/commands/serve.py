@@ -7,7 +7,6 @@ import asyncio
 import dataclasses
 import logging
 import os
-import resource
 from importlib import util
 from typing import Any, Final
 
@@ -80,6 +79,9 @@ def _require(options: Options) -> None:
 
 def _raise_descriptor_limit() -> None:
     """Allow as many open sockets as the system does; often the default is 1,024."""
+    # Here, since Windows has no such module and is to be told what it lacks.
+    import resource
+
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -92,13 +94,20 @@ def _number_of_workers(asked: int | None) -> int:
         # The workers will say what is wrong.
         is_alone = False
     if asked is None:
-        return 1 if is_alone else len(os.sched_getaffinity(0))
+        return 1 if is_alone else _number_of_cores()
     if is_alone and asked > 1:
         logger.warning(
             "The default channel layer is in memory: groups end at the borders of the %d workers.",
             asked,
         )
     return asked
+
+
+def _number_of_cores() -> int:
+    """Return how many this process may use, or, where that is not known, as on macOS, has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _add_address(group: Any) -> None:

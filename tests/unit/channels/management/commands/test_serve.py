@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import resource
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,6 +87,17 @@ def test_a_layer_with_a_broker_has_a_worker_for_each_core(monkeypatch: pytest.Mo
         assert run()[2] == 5
 
 
+def test_where_a_process_cannot_be_bound_to_cores_all_of_them_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    layers = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer"}}
+
+    with override_settings(CHANNEL_LAYERS=layers):
+        assert run()[2] == 7
+
+
 def test_the_status_of_the_supervisor_is_that_of_the_command() -> None:
     Recorded.status = 1
     with pytest.raises(SystemExit) as end:
@@ -126,5 +138,8 @@ def test_a_missing_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_other_systems_are_told_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve.os, "name", "nt")
+    monkeypatch.setitem(sys.modules, "resource", None)
+    monkeypatch.delitem(sys.modules, "channels.management.commands.serve")
+
     with pytest.raises(CommandError, match="serve needs Unix"):
         run()
