@@ -21,6 +21,8 @@ from channels.serving.options import Options, problem_of
 from channels.serving.supervisor import Supervisor
 
 DEFAULTS: Final = Options()
+OPEN_MAX: Final = 10_240
+"""Open files that macOS gives a process that asks."""
 
 logger: logging.Logger = logging.getLogger("channels.server")
 
@@ -82,8 +84,11 @@ def _raise_descriptor_limit() -> None:
     # Here, since Windows has no such module and is to be told what it lacks.
     import resource
 
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # macOS says that there is no limit, and takes only one that is.
+    wanted = most if most != resource.RLIM_INFINITY else max(now, OPEN_MAX)
+    if wanted != now:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _number_of_workers(asked: int | None) -> int:

@@ -98,6 +98,21 @@ def test_where_a_process_cannot_be_bound_to_cores_all_of_them_count(
         assert run()[2] == 7
 
 
+@pytest.mark.parametrize(
+    ("now", "asked"), [(256, [(10_240, resource.RLIM_INFINITY)]), (10_240, [])]
+)
+def test_a_system_without_a_limit_on_open_files_is_asked_for_what_it_takes(
+    now: int, asked: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (now, resource.RLIM_INFINITY))
+    with monkeypatch.context() as patch:
+        patch.setattr(resource, "setrlimit", lambda kind, limits: taken.append(limits))
+        run()
+
+    assert taken == asked
+
+
 def test_the_status_of_the_supervisor_is_that_of_the_command() -> None:
     Recorded.status = 1
     with pytest.raises(SystemExit) as end:
@@ -137,9 +152,9 @@ def test_a_missing_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_systems_are_told_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve.os, "name", "nt")
-    monkeypatch.setitem(sys.modules, "resource", None)
-    monkeypatch.delitem(sys.modules, "channels.management.commands.serve")
+    with monkeypatch.context() as windows, pytest.raises(CommandError, match="serve needs Unix"):
+        windows.setattr(serve.os, "name", "nt")
+        windows.setitem(sys.modules, "resource", None)
+        windows.delitem(sys.modules, "channels.management.commands.serve")
 
-    with pytest.raises(CommandError, match="serve needs Unix"):
         run()
