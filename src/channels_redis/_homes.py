@@ -113,11 +113,13 @@ class Homes(Generic[R]):
             return None
         return home.resident
 
-    def call_soon(self, work: Callable[[R], None]) -> None:
-        """Have ``work`` done on the home's loop, from any thread; never where there is none."""
+    def call_soon(self, work: Callable[[R], None]) -> bool:
+        """Have ``work`` done on the home's loop, from any thread; return whether there is one."""
         for home in self.homes[:1]:
             with contextlib.suppress(RuntimeError):  # it has closed meanwhile
                 home.loop.call_soon_threadsafe(work, home.resident)
+                return True
+        return False
 
     def run(self, work: Callable[[R], Awaitable[T]]) -> Awaitable[T]:
         """Do ``work`` where the connections are; await what this returns, once.

@@ -206,7 +206,9 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
                 return
 
     def _settle(self, take: Callable[[], set[str]]) -> None:
-        self._homes.call_soon(lambda here: here.registrations.settle(take()))
+        if not self._homes.call_soon(lambda here: here.registrations.settle(take())):
+            # Connections that are yet to be made have registered nothing.
+            take()
 
     def _begin_again(self) -> None:
         """Forget, in a child process, what its parent served."""
