@@ -152,9 +152,10 @@ def test_a_missing_server_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_systems_are_told_what_to_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as windows, pytest.raises(CommandError, match="serve needs Unix"):
+    with monkeypatch.context() as windows:
         windows.setattr(serve.os, "name", "nt")
         windows.setitem(sys.modules, "resource", None)
         windows.delitem(sys.modules, "channels.management.commands.serve")
 
-        run()
+        with pytest.raises(CommandError, match="serve needs Unix"):
+            run()
