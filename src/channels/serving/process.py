@@ -43,23 +43,32 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, options: Options, listener: socket.socket) -> WorkerProcess:
-        """Start one; it is not ready yet."""
+        """Start one; it is not ready yet.
+
+        Raises:
+            OSError: The system does not have what it needs, or it has ended already.
+        """
         ours, its = socket.socketpair()
-        with its:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *(f"-W{option}" for option in sys.warnoptions),
-                "-m",
-                "channels.serving",
-                str(its.fileno()),
-                pass_fds=[its.fileno(), listener.fileno()],
-            )
-        orders = {
-            "path": sys.path,
-            "options": dataclasses.asdict(options),
-            "listeners": [listener.fileno()],
-        }
-        ours.sendall(json.dumps(orders).encode() + b"\n")
+        try:
+            with its:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *(f"-W{option}" for option in sys.warnoptions),
+                    "-m",
+                    "channels.serving",
+                    str(its.fileno()),
+                    pass_fds=[its.fileno(), listener.fileno()],
+                )
+            orders = {
+                "path": sys.path,
+                "options": dataclasses.asdict(options),
+                "listeners": [listener.fileno()],
+            }
+            ours.sendall(json.dumps(orders).encode() + b"\n")
+        except BaseException:
+            # A worker that has begun ends with this.
+            ours.close()
+            raise
         ours.setblocking(False)
         return cls(process, ours, options)
 

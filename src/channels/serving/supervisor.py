@@ -14,7 +14,8 @@ from channels.serving.process import WorkerProcess
 
 FIRST_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 30.0
-"""Seconds until a worker that has died is replaced; doubled as long as they die young."""
+"""Seconds until a worker that has died is replaced; doubled as long as they die young or cannot
+be started."""
 YOUNG: Final = 10.0
 """Seconds in which a worker has not yet shown that it works."""
 LOOK: Final = 1.0
@@ -45,18 +46,17 @@ class Supervisor:
         self._is_rolling = False
         self._was_clean = True
         self._ended = asyncio.Event()
+        # One start at a time; none once what there is is being ended.
+        self._starting = asyncio.Lock()
 
     async def run(self) -> int:
         """Work until told to end; return the exit status."""
         self._listen_to_signals()
-        if not await self._start_all():
+        if await self._start_all():
+            self._watch_all()
+        elif not self._is_stopping:
             await self._stop_all()
             return 1
-        logger.info("%d worker(s) ready.", self._number)
-        for slot in range(self._number):
-            self._do(self._keep(slot))
-        if self._options.touch_reload is not None:
-            self._do(self._look_at(Path(self._options.touch_reload)))
         await self._ended.wait()
         return 0 if self._was_clean else 1
 
@@ -82,16 +82,35 @@ class Supervisor:
         else:
             logger.warning("Already starting, rolling or ending: not rolled again.")
 
+    def _watch_all(self) -> None:
+        logger.info("%d worker(s) ready.", self._number)
+        for slot in range(self._number):
+            self._do(self._keep(slot))
+        if self._options.touch_reload is not None:
+            self._do(self._look_at(Path(self._options.touch_reload)))
+
     async def _start_all(self) -> bool:
-        self._slots = [await self._start() for _ in range(self._number)]
+        for _ in range(self._number):
+            worker = await self._start()
+            if worker is None:
+                return False
+            self._slots.append(worker)
         ready = await asyncio.gather(*(worker.is_ready() for worker in self._slots))
         return all(ready)
 
-    async def _start(self) -> WorkerProcess:
-        worker = await WorkerProcess.start(self._options, self._listener)
-        self._alive.add(worker)
-        self._do(self._note_end(worker))
-        return worker
+    async def _start(self) -> WorkerProcess | None:
+        """Start a worker; ``None`` if the system has none to give, or it is time to end."""
+        async with self._starting:
+            if self._is_stopping:
+                return None
+            try:
+                worker = await WorkerProcess.start(self._options, self._listener)
+            except OSError as error:
+                logger.error("A worker cannot be started: %s.", error)  # noqa: TRY400
+                return None
+            self._alive.add(worker)
+            self._do(self._note_end(worker))
+            return worker
 
     async def _note_end(self, worker: WorkerProcess) -> None:
         await worker.wait()
@@ -99,16 +118,16 @@ class Supervisor:
 
     async def _stop_all(self) -> None:
         self._is_stopping = True
-        # Clients that come now are refused, instead of waiting for nobody.
-        self._listener.close()
+        async with self._starting:
+            # Clients that come now are refused, instead of waiting for nobody.
+            self._listener.close()
         ends = await asyncio.gather(*(worker.stop() for worker in tuple(self._alive)))
         self._was_clean = all(ends)
         self._ended.set()
 
     async def _keep(self, slot: int) -> None:
         """Replace the worker of ``slot`` whenever it dies."""
-        loop = asyncio.get_running_loop()
-        delay, started = FIRST_DELAY, loop.time()
+        delays = _Delays()
         while True:
             worker = self._slots[slot]
             status = await worker.wait()
@@ -116,10 +135,9 @@ class Supervisor:
                 return
             if self._slots[slot] is not worker:
                 # It was rolled: its successor is watched from here on.
-                delay, started = FIRST_DELAY, loop.time()
+                delays = _Delays()
                 continue
-            if loop.time() - started > YOUNG:
-                delay = FIRST_DELAY
+            delay = delays.next()
             logger.error(
                 "Worker %d has died with status %d; another starts in %g s.",
                 worker.pid,
@@ -127,13 +145,19 @@ class Supervisor:
                 delay,
             )
             await asyncio.sleep(delay)
-            delay, started = min(2 * delay, LONGEST_DELAY), loop.time()
-            if self._is_stopping:
-                return
-            if self._slots[slot] is worker:
-                new = self._slots[slot] = await self._start()
-                if not await new.is_ready():
-                    await new.kill()
+            while self._slots[slot] is worker and not self._is_stopping:
+                if not await self._succeed(slot):
+                    await asyncio.sleep(delays.next())
+
+    async def _succeed(self, slot: int) -> bool:
+        """Put a new worker in the place of one that has died; ``False`` if there is none."""
+        new = await self._start()
+        if new is None:
+            return False
+        self._slots[slot] = new
+        if not await new.is_ready():
+            await new.kill()
+        return True
 
     async def _roll(self) -> None:
         """Replace each worker by a new one, one after the other."""
@@ -149,9 +173,9 @@ class Supervisor:
 
     async def _replace(self, slot: int) -> bool:
         """Drain a worker once a new one is ready; ``False`` if that does not start."""
-        if self._is_stopping:
-            return True
         new = await self._start()
+        if new is None:
+            return self._is_stopping
         if not await new.is_ready():
             await new.kill()
             return self._is_stopping
@@ -174,6 +198,26 @@ class Supervisor:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+class _Delays:
+    """How long to wait before each replacement of one worker; longer while they die young."""
+
+    def __init__(self) -> None:
+        self._next = FIRST_DELAY
+        self._started = _now()
+
+    def next(self) -> float:
+        """Return the seconds until the next one is to be started."""
+        if _now() - self._started > YOUNG:
+            self._next = FIRST_DELAY
+        delay, self._next = self._next, min(2 * self._next, LONGEST_DELAY)
+        self._started = _now() + delay
+        return delay
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _changed_at(path: Path) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from django.test import override_settings
 
 from channels.serving import process, worker
+from channels.serving import supervisor as supervising
 from channels.serving.options import Options
 from channels.serving.supervisor import Supervisor
 from tests.slow import SLOW
@@ -77,6 +79,51 @@ async def test_workers_that_cannot_start_end_it_with_status_1(
     monkeypatch.setenv("ROLLING_BROKEN", str(tmp_path))
 
     assert await asyncio.wait_for(Supervisor(OPTIONS, listener, 2).run(), 30 * SLOW) == 1
+
+
+async def test_a_worker_that_cannot_be_started_is_tried_again(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervising, "FIRST_DELAY", 0.01)
+    supervisor = Supervisor(OPTIONS, listener, 1)
+    running = asyncio.create_task(supervisor.run())
+    await until(lambda: len(supervisor._slots) == 1)
+    first = supervisor._slots[0]
+    assert await first.is_ready()
+    await asyncio.sleep(0)
+
+    with monkeypatch.context() as no_room:
+        no_room.setattr(sys, "executable", "/no/such/python")
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: caplog.text.count("A worker cannot be started: ") == 2)
+    await until(lambda: supervisor._slots[0] is not first)
+    assert await supervisor._slots[0].is_ready()
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(running, 10 * SLOW) == 0
+
+
+async def test_a_first_worker_that_cannot_be_started_ends_it_with_status_1(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+
+    assert await asyncio.wait_for(Supervisor(OPTIONS, listener, 2).run(), 30 * SLOW) == 1
+    assert "A worker cannot be started: [Errno 2] No such file or directory" in caplog.text
+
+
+async def test_it_may_be_told_to_end_while_it_starts(listener: socket.socket) -> None:
+    supervisor = Supervisor(OPTIONS, listener, 3)
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(10 * SLOW):
+        while not supervisor._slots:  # noqa: ASYNC110 - within milliseconds
+            await asyncio.sleep(0)
+
+    supervisor._told_to_end()
+
+    assert await asyncio.wait_for(running, 10 * SLOW) == 0
+    assert len(supervisor._slots) < 3
+    assert not supervisor._alive
 
 
 async def test_a_worker_that_ignores_haste_is_killed(
