@@ -159,10 +159,12 @@ class MsgPackSerializer(BaseMessageSerializer):
         """Return the message of this msgpack.
 
         Raises:
-            ValueError: It is none, is cut short, or has a key that is neither text nor bytes.
+            ValueError: It is none, is cut short, or has a list or a dict as a key.
         """
         try:
-            return msgpack.unpackb(message, ext_hook=_from_extension)
+            # Any key that a dict may have, as in memory. msgpack is strict to spare a reader keys
+            # that were chosen to collide; what comes here was written by the site's own processes.
+            return msgpack.unpackb(message, ext_hook=_from_extension, strict_map_key=False)
         except ValueError:
             raise
         except Exception as error:

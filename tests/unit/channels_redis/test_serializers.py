@@ -118,9 +118,16 @@ def test_an_integer_beyond_64_bits_is_refused_by_msgpack() -> None:
         MsgPackSerializer().serialize(2**64)
 
 
-def test_a_key_that_is_no_text_is_refused_when_it_is_read() -> None:
-    with pytest.raises(ValueError, match="int is not allowed for map key"):
-        MsgPackSerializer().deserialize(MsgPackSerializer().serialize({1: 2}))
+@pytest.mark.parametrize("key", [1, None, True, 1.5, b"bytes", datetime.date(2026, 1, 2)])
+def test_a_key_need_not_be_text_over_msgpack(key: object) -> None:
+    serializer = MsgPackSerializer()
+
+    assert serializer.deserialize(serializer.serialize({"v": {key: 2}})) == {"v": {key: 2}}
+
+
+def test_a_tuple_as_a_key_would_be_a_list_and_is_refused_when_it_is_read() -> None:
+    with pytest.raises(ValueError, match="not a message in msgpack: .*unhashable type: 'list'"):
+        MsgPackSerializer().deserialize(MsgPackSerializer().serialize({(1, 2): 3}))
 
 
 @given(st.binary(max_size=60))
