@@ -46,6 +46,7 @@ async def confirmed(confirmation: asyncio.Future[None], budget: float) -> None:
 
     Raises:
         RedisUnavailableError: It is not within ``budget`` seconds, or was given up meanwhile.
+        RedisRefusedError: The server wants another password.
     """
     if not confirmation.done():
         await asyncio.wait([confirmation], timeout=budget)
@@ -53,6 +54,7 @@ async def confirmed(confirmation: asyncio.Future[None], budget: float) -> None:
         raise RedisUnavailableError(f"Redis did not confirm a subscription within {budget:g} s")
     if confirmation.cancelled():
         raise RedisUnavailableError("the subscription was given up before it was confirmed")
+    confirmation.result()
 
 
 class Echo:

@@ -21,7 +21,7 @@ from channels_redis._keys import Keys
 from channels_redis._sealing import Seal
 from channels_redis.serializers import Key
 from channels_redis.topics import RedisTopicBroker
-from channels_redis.utils import _consistent_hash, create_pool, decode_hosts
+from channels_redis.utils import _consistent_hash, create_pool, decode_hosts, require_hosts
 
 
 class Residence(Resident, Protocol):
@@ -74,6 +74,9 @@ class RedisLayer(BrokeredChannelLayer, Generic[R]):
             raise AssertionError(f"prefix must be a string, not {prefix!r}")
         super().__init__(logger, **options)
         self.hosts: list[dict[str, Any]] = decode_hosts(hosts)
+        # A subclass may make pools of what only it understands.
+        if type(self).create_pool is RedisLayer.create_pool:
+            require_hosts(self.hosts)
         self.prefix = prefix
         self.timeout = timeout
         self._serializer = serializer

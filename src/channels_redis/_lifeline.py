@@ -12,6 +12,8 @@ import random
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
+import redis.exceptions
+
 from channels import telemetry
 from channels_redis._wire import Reply, Wire, pack
 
@@ -28,6 +30,9 @@ LONGEST_UNSTEADY: Final = 0.25
 """Most seconds before such an attempt."""
 OPENING: Final = 5.0
 """Seconds in which one attempt to connect must succeed."""
+
+REFUSALS: Final = frozenset({"NOAUTH", "WRONGPASS"})
+"""First words of refusals of a connection without the right password."""
 
 
 class Lifeline:
@@ -116,7 +121,7 @@ class Lifeline:
         """Take note that the connection broke."""
         raise NotImplementedError
 
-    def _not_opened(self) -> None:
+    def _not_opened(self, error: Exception) -> None:
         """Take note that an attempt to connect failed."""
 
     def _replied(self, reply: Reply) -> None:
@@ -148,9 +153,11 @@ class Lifeline:
             # that ended in silence would be the last one.
             except Exception as error:
                 level = logging.DEBUG if delay else logging.WARNING
-                self._logger.log(level, "Cannot connect to Redis shard %s: %r", self.name, error)
+                # Not its repr: that of redis-py says nothing of where and why.
+                what = f"{type(error).__name__}: {error}"
+                self._logger.log(level, "Cannot connect to Redis shard %s: %s", self.name, what)
                 self._why = error
-            self._not_opened()
+                self._not_opened(error)
             delay = min(max(FIRST_DELAY, 2 * delay), LONGEST_DELAY)
             await asyncio.sleep(delay * (0.5 + random.random() / 2))  # noqa: S311 - no secret
         self._opening = None
@@ -198,6 +205,12 @@ async def close_all(lines: Iterable[Lifeline]) -> None:
         await asyncio.wait(openings)
     # The event loop closes a socket in its next turn.
     await asyncio.sleep(0)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Return whether a server lets this process in no sooner than its settings change."""
+    is_of_redis = isinstance(error, redis.exceptions.AuthenticationError)
+    return is_of_redis or str(error).partition(" ")[0] in REFUSALS
 
 
 def _require_success(answer: Reply | Exception) -> Reply:

@@ -28,9 +28,9 @@ from typing import Any, Final, Protocol
 import hiredis
 import redis.exceptions
 
-from channels_redis._lifeline import Command, Lifeline, Open
+from channels_redis._lifeline import Command, Lifeline, Open, is_refusal
 from channels_redis._wire import Reply, Wire, pack
-from channels_redis.exceptions import RedisUnavailableError
+from channels_redis.exceptions import RedisRefusedError, RedisUnavailableError
 
 LAST_CHANCE: Final = 1.0
 """Seconds that a call has at least, however long the shard has been away."""
@@ -184,6 +184,7 @@ class Link(Lifeline):
         Raises, out of the future:
             RedisUnavailableError: No answer within the budget, or the call may not be repeated
                 and the connection broke. It may or may not have been executed.
+            RedisRefusedError: The server wants another password; it was not executed.
             redis.exceptions.ResponseError: The server refused it.
         """
         answer: asyncio.Future[Reply] = self._loop.create_future()
@@ -283,7 +284,7 @@ class Link(Lifeline):
                 call.answer.set_result(reply)
         elif str(reply).partition(" ")[0] not in WRONG_SERVER:
             if not call.answer.done():
-                call.answer.set_exception(redis.exceptions.ResponseError(str(reply)))
+                call.answer.set_exception(self._refusal(reply))
         else:
             call.number = 0
             self._pending.append(call)
@@ -309,7 +310,10 @@ class Link(Lifeline):
             if not call.repeatable:
                 self._fail(call, "broke off before it answered")
 
-    def _not_opened(self) -> None:
+    def _not_opened(self, error: Exception) -> None:
+        if is_refusal(error):
+            for call in self._pending:
+                self._fail(call, "refuses this process")
         self._expire()
 
     def _watch(self) -> None:
@@ -326,9 +330,15 @@ class Link(Lifeline):
         now = self._loop.time()
         for call in self._pending:
             if call.deadline <= now:
-                self._fail(call, f"did not answer within {self._budget:g} s")
+                self._fail(call, self._silence())
         if self._wire is None:
             self._pending = deque(call for call in self._pending if not call.answer.done())
+
+    def _silence(self) -> str:
+        """Say what has been waited for; a call made during an outage has waited for less."""
+        if self._wire is None:
+            return f"cannot be reached, for {self.away_for:.1f} s"
+        return f"did not answer in time, of at most {self._budget:g} s"
 
     def _fail(self, call: Call, what: str) -> None:
         if not call.answer.done():
@@ -337,9 +347,16 @@ class Link(Lifeline):
                 # Who no longer waits need not be told of by the event loop.
                 call.answer.exception()
 
+    def _refusal(self, reply: hiredis.ReplyError) -> Exception:
+        if is_refusal(reply):
+            return RedisRefusedError(f"Redis shard {self.name} refuses this process: {reply}")
+        return redis.exceptions.ResponseError(str(reply))
+
     def _error(self, what: str) -> RedisUnavailableError:
-        why = f": {self._why}" if self._why is not None and self._wire is None else ""
-        return RedisUnavailableError(f"Redis shard {self.name} {what}{why}")
+        if self._why is None or self._wire is not None:
+            return RedisUnavailableError(f"Redis shard {self.name} {what}")
+        kind = RedisRefusedError if is_refusal(self._why) else RedisUnavailableError
+        return kind(f"Redis shard {self.name} {what}: {self._why}")
 
 
 def _run_id(answer: Reply) -> str:

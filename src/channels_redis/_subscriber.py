@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import hiredis
 
-from channels_redis._lifeline import Lifeline, Open
+from channels_redis._lifeline import Lifeline, Open, is_refusal
 from channels_redis._wire import Reply, Wire, pack
+from channels_redis.exceptions import RedisRefusedError
 
 BATCH: Final = 500
 """Most topics in one command."""
@@ -59,7 +60,10 @@ class Subscriber(Lifeline):
         broke: Callable[[], None],
         patience: float = 10.0,
     ) -> None:
-        super().__init__(open_connection, name=name, logger=logger, patience=patience)
+        # Without it a server that wants a password would refuse only once there is a connection.
+        super().__init__(
+            open_connection, name=name, logger=logger, greeting=(("PING",),), patience=patience
+        )
         self._restored = restored
         self._on_break = broke
         # What is listened to, or is to be, and who waits for the first confirmation.
@@ -79,6 +83,9 @@ class Subscriber(Lifeline):
 
     def subscribe(self, kind: str, topic: str, arrived: Arrived) -> asyncio.Future[None]:
         """Listen to a topic; the future is done when the server has confirmed it.
+
+        It raises ``RedisRefusedError`` when the server lets this process in no more; the topic is
+        listened to as soon as it does.
 
         Args:
             kind: One of ``Kinds``.
@@ -125,6 +132,17 @@ class Subscriber(Lifeline):
             for start in range(0, len(topics), BATCH):
                 wire.write(pack(f"{kind}SUBSCRIBE", *topics[start : start + BATCH]))
         self._ping()
+
+    def _not_opened(self, error: Exception) -> None:
+        if not is_refusal(error):
+            return
+        for subscription, confirmed in self._wanted.items():
+            if not confirmed.done():
+                what = f"Redis shard {self.name} refuses this process: {error}"
+                confirmed.set_exception(RedisRefusedError(what))
+                # Who no longer waits need not be told of by the event loop.
+                confirmed.exception()
+                self._wanted[subscription] = self._loop.create_future()
 
     def _broke(self) -> None:
         if self._pings is not None:

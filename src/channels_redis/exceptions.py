@@ -12,3 +12,10 @@ class RedisUnavailableError(LayerUnavailableError, redis.exceptions.ConnectionEr
 
     What was asked for may or may not have happened, but not twice.
     """
+
+
+class RedisRefusedError(RedisUnavailableError, redis.exceptions.AuthenticationError):
+    """Redis does not let this process in: a password is wrong, or is missing.
+
+    Nothing has happened. The layer goes on trying to connect.
+    """

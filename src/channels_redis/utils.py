@@ -54,6 +54,31 @@ def create_pool(host: Mapping[str, Any]) -> ConnectionPool:
     return pool
 
 
+def require_hosts(hosts: Iterable[Mapping[str, Any]]) -> None:
+    """Check what can be known of ``hosts`` without a server.
+
+    Args:
+        hosts: As ``decode_hosts`` gives them.
+
+    Raises:
+        ValueError: An address is no URL, or a value cannot be used.
+        TypeError: redis-py has no such option.
+    """
+    for index, host in enumerate(hosts):
+        if "cluster" in host or "master_name" in host:
+            continue
+        try:
+            create_pool(host).make_connection()  # type: ignore[no-untyped-call]
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            # Without the entry itself, which may hold a password.
+            raise kind(
+                f"entry {index} of 'hosts' cannot be used: {error}; expected a URL as "
+                "redis://host:6379, rediss://host:6379 or unix:///path, a pair of host and port, "
+                "or a dict with options of redis-py"
+            ) from error
+
+
 def _decode_host(entry: Any) -> dict[str, Any]:
     if isinstance(entry, Mapping):
         return dict(entry)

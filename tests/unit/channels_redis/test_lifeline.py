@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import hiredis
 import pytest
+import redis.exceptions
 
 from channels_redis._lifeline import close_all
 from channels_redis._link import ASK_SERVER, Link
-from channels_redis.exceptions import RedisUnavailableError
+from channels_redis.exceptions import RedisRefusedError, RedisUnavailableError
 from tests.slow import SLOW
 
 
@@ -34,7 +35,51 @@ async def test_an_attempt_that_fails_in_an_unknown_way_is_not_the_last(
         await close_all([link])
 
     assert attempts > 2
-    assert "Cannot connect to Redis shard one: LookupError('nobody knows why')" in caplog.text
+    assert "Cannot connect to Redis shard one: LookupError: nobody knows why" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        redis.exceptions.AuthenticationError("invalid username-password pair"),
+        hiredis.ReplyError("NOAUTH Authentication required."),
+        hiredis.ReplyError("WRONGPASS invalid username-password pair"),
+    ],
+)
+async def test_a_wrong_password_is_said_at_once_and_connecting_goes_on(refusal: Exception) -> None:
+    attempts = 0
+
+    async def connect() -> asyncio.StreamWriter:
+        nonlocal attempts
+        attempts += 1
+        raise refusal
+
+    link = Link(connect, name="one", logger=logging.getLogger("test"), budget=60)
+    try:
+        for _ in range(2):
+            async with asyncio.timeout(5 * SLOW):
+                with pytest.raises(RedisRefusedError) as raised:
+                    await link.call("PING")
+    finally:
+        await close_all([link])
+
+    assert str(raised.value) == f"Redis shard one refuses this process: {refusal}"
+    assert isinstance(raised.value, RedisUnavailableError)
+    assert isinstance(raised.value, redis.exceptions.AuthenticationError)
+    assert attempts > 1
+
+
+async def test_a_call_during_an_outage_says_for_how_long_there_is_no_connection() -> None:
+    async def connect() -> asyncio.StreamWriter:
+        raise ConnectionRefusedError("Error 111 connecting to cache:6379")
+
+    link = Link(connect, name="one", logger=logging.getLogger("test"), budget=0.1)
+    try:
+        said = r"one cannot be reached, for \d+\.\d s: Error 111 connecting to cache:6379$"
+        with pytest.raises(RedisUnavailableError, match=said):
+            await link.call("PING")
+    finally:
+        await close_all([link])
 
 
 INFO = [b"# Server\r\nredis_version:7.2\r\n", b"# Server\r\nrun_id:abc\r\nuptime:1\r\n"]

@@ -126,7 +126,7 @@ def test_a_key_need_not_be_text_over_msgpack(key: object) -> None:
 
 
 def test_a_tuple_as_a_key_would_be_a_list_and_is_refused_when_it_is_read() -> None:
-    with pytest.raises(ValueError, match="not a message in msgpack: .*unhashable type: 'list'"):
+    with pytest.raises(ValueError, match="unhashable type: 'list'"):
         MsgPackSerializer().deserialize(MsgPackSerializer().serialize({(1, 2): 3}))
 
 

@@ -8,9 +8,14 @@ from typing import Any, cast
 
 import hiredis
 import pytest
+import redis.exceptions
 
+from channels_redis._hearing import confirmed
+from channels_redis._lifeline import close_all
 from channels_redis._subscriber import Kinds, Subscriber
 from channels_redis._wire import Wire
+from channels_redis.exceptions import RedisRefusedError
+from tests.slow import SLOW
 
 
 class FakeWire:
@@ -99,3 +104,29 @@ async def test_what_was_on_its_way_when_its_topic_was_given_up_is_for_nobody(
     subscriber._replied([b"message", b"topic", b"again"])
 
     assert taken == [b"before", b"again"]
+
+
+async def test_a_wrong_password_is_said_to_who_waits_and_the_topic_stays_wanted() -> None:
+    attempts = 0
+
+    async def refuse() -> asyncio.StreamWriter:
+        nonlocal attempts
+        attempts += 1
+        raise redis.exceptions.AuthenticationError("invalid username-password pair")
+
+    subscriber = Subscriber(
+        refuse,
+        name="0",
+        logger=logging.getLogger(__name__),
+        restored=lambda: None,
+        broke=lambda: None,
+    )
+    try:
+        for _ in range(2):
+            with pytest.raises(RedisRefusedError, match="0 refuses this process: invalid username"):
+                await confirmed(subscriber.subscribe(Kinds.TOPIC, "room", ignore), 5 * SLOW)
+    finally:
+        await close_all([subscriber])
+
+    assert subscriber.topics == ["room"]
+    assert attempts > 1

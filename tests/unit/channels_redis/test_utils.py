@@ -10,6 +10,8 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 
 from channels_redis import utils
 from channels_redis._connection import shards
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
 from channels_redis.utils import create_pool, decode_hosts
 
 SENTINELS = [("s1", 26379), ["s2", 26379]]
@@ -76,6 +78,34 @@ async def test_a_sentinel_pool_knows_its_master_and_options() -> None:
     assert pool.connection_kwargs["db"] == 1
     assert len(pool.sentinel_manager.sentinels) == 2
     await pool.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("entry", "kind", "said"),
+    [
+        ("127.0.0.1:6391", ValueError, "must specify one of the following schemes"),
+        ({"address": "cache:6379"}, ValueError, "must specify one of the following schemes"),
+        ({"address": "redis://cache", "bogus": 1}, TypeError, "keyword argument 'bogus'"),
+        ({"adress": "redis://cache"}, TypeError, "keyword argument 'adress'"),
+    ],
+)
+@pytest.mark.parametrize("layer", [RedisChannelLayer, RedisPubSubChannelLayer])
+def test_a_host_that_can_never_be_reached_is_named_when_the_layer_is_made(
+    layer: Any, entry: Any, kind: type[Exception], said: str
+) -> None:
+    with pytest.raises(kind, match=said) as raised:
+        layer(hosts=["redis://cache", entry])
+
+    assert str(raised.value).startswith("entry 1 of 'hosts' cannot be used: ")
+    assert "expected a URL as redis://host:6379" in str(raised.value)
+
+
+def test_a_layer_with_pools_of_its_own_may_understand_other_hosts() -> None:
+    class Own(RedisChannelLayer):
+        def create_pool(self, index: int) -> Any:
+            raise NotImplementedError
+
+    assert Own(hosts=["cache-of-mine"]).hosts == [{"address": "cache-of-mine"}]
 
 
 def test_a_cluster_has_no_pool() -> None:
