@@ -8,6 +8,8 @@ import time
 from collections.abc import Collection
 from typing import Any, Final
 
+from django.utils.log import RequireDebugTrue
+
 from channels.serving.options import Options
 
 ACCESS: Final = "uvicorn.access"
@@ -43,7 +45,8 @@ class JsonFormatter(logging.Formatter):
 def configure(options: Options) -> None:
     """Send what is logged to standard error, unless the project's ``LOGGING`` has the root logger.
 
-    With ``log_format`` given, that of the project gives way.
+    With ``log_format`` given, that of the project gives way. What handlers it has given to other
+    loggers stay.
     """
     level = options.log_level.upper()
     root = logging.getLogger()
@@ -52,10 +55,24 @@ def configure(options: Options) -> None:
         text = logging.Formatter("%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s")
         handler.setFormatter(JsonFormatter() if options.log_format == "json" else text)
         root.handlers[:] = [handler]
+        _take_console_from_django()
     for name in OWN:
         logging.getLogger(name).setLevel(level)
     if not options.access_log:
         logging.getLogger(ACCESS).setLevel(logging.CRITICAL)
+
+
+def _take_console_from_django() -> None:
+    """Take away the handler by which Django, with ``DEBUG``, writes what the root logger writes."""
+    django = logging.getLogger("django")
+    if django.propagate:
+        django.handlers[:] = [each for each in django.handlers if not _is_djangos_console(each)]
+
+
+def _is_djangos_console(handler: logging.Handler) -> bool:
+    return handler.name == "console" and any(
+        isinstance(condition, RequireDebugTrue) for condition in handler.filters
+    )
 
 
 def leave_out(paths: Collection[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -101,3 +102,48 @@ def test_what_a_balancer_asks_is_not_logged() -> None:
     access = logging.getLogger(logs.ACCESS)
     assert not access.filter(record(logs.ACCESS, "x:1", "GET", "/-/ready", "1.1", 200))
     assert access.filter(record(logs.ACCESS, "x:1", "GET", "/other", "1.1", 200))
+
+
+PROJECT = """
+import logging, sys
+import django
+from django.conf import settings
+
+settings.configure(DEBUG=True, LOGGING={logging_setting!r})
+django.setup()
+
+from channels.serving import logs
+from channels.serving.options import Options
+
+logs.configure(Options(log_format={log_format!r}))
+logging.getLogger("django.request").error("a %s", "line")
+"""
+OWN_HANDLER = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"own": {"class": "logging.StreamHandler"}},
+    "loggers": {"django.request": {"handlers": ["own"]}},
+}
+
+
+def lines_of_a_project(log_format: str | None, logging_setting: dict[str, Any]) -> list[str]:
+    """Return what a process with ``DEBUG`` writes of one record of Django's."""
+    code = PROJECT.format(log_format=log_format, logging_setting=logging_setting)
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stderr.splitlines()
+
+
+def test_with_debug_a_record_of_django_is_written_once_in_the_format_asked_for() -> None:
+    [text] = lines_of_a_project(None, {})
+    [line] = lines_of_a_project("json", {})
+
+    assert text.endswith("ERROR django.request: a line")
+    assert json.loads(line)["message"] == "a line"
+
+
+def test_a_handler_that_the_project_gave_to_a_logger_stays() -> None:
+    lines = lines_of_a_project("json", OWN_HANDLER)
+
+    assert lines[0] == "a line"
+    assert json.loads(lines[1])["message"] == "a line"
+    assert len(lines) == 2
