@@ -39,6 +39,8 @@ class Drain:
         self._window = window
         self._timeout = timeout
         self._is_hurried = asyncio.Event()
+        # Connections that have been told to end, or are to be.
+        self._told: set[object] = set()
 
     def hurry(self) -> None:
         """Close everything now, and wait for nothing."""
@@ -50,6 +52,9 @@ class Drain:
         deadline = loop.time() + self._timeout
         await self._close_all()
         while self._is_busy() and loop.time() < deadline and not self._is_hurried.is_set():
+            # Accepted before the end, and heard of only now: a client that was slow with its TLS.
+            for end in self._newcomers():
+                end()
             await self.pause(STEP)
         if self._is_hurried.is_set():
             self._close_at_once()
@@ -66,12 +71,7 @@ class Drain:
     async def _close_all(self) -> None:
         endings: list[Callable[[], None]] = [one.end_for_restart for one in open_responses()]
         events = len(endings)
-        for connection in tuple(self._state.connections):
-            if isinstance(connection, WebSocketProtocol):
-                endings.append(connection.close_for_restart)
-            else:
-                # Answers the request it has, and takes no other.
-                connection.shutdown()
+        endings += self._newcomers()
         if websockets := len(endings) - events:
             logger.info("Closing %d WebSockets over %g s for a restart.", websockets, self._window)
         if events:
@@ -85,6 +85,18 @@ class Drain:
             if self._is_hurried.is_set():
                 return
             end()
+
+    def _newcomers(self) -> list[Callable[[], None]]:
+        """Return how the WebSockets end that nobody has told yet."""
+        endings: list[Callable[[], None]] = []
+        for connection in self._state.connections - self._told:
+            self._told.add(connection)
+            if isinstance(connection, WebSocketProtocol):
+                endings.append(connection.close_for_restart)
+            else:
+                # Answers the request it has, and takes no other.
+                connection.shutdown()
+        return endings
 
     def _close_at_once(self) -> None:
         for connection in tuple(self._state.connections):

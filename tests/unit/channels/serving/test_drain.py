@@ -88,6 +88,27 @@ async def test_a_request_in_flight_is_waited_for(state: ServerState) -> None:
     await asyncio.wait_for(running, 5 * SLOW)
 
 
+async def test_connections_that_come_during_the_drain_are_told_to_end_too(
+    state: ServerState,
+) -> None:
+    task = asyncio.create_task(asyncio.sleep(3600))
+    state.tasks.add(task)
+    running = asyncio.create_task(Drain(state, window=0, timeout=60).run())
+    await asyncio.sleep(0.01)
+
+    socket, request = Socket(state), Request()
+    state.connections.add(request)  # type: ignore[arg-type]
+    async with asyncio.timeout(5 * SLOW):
+        while not (socket.closed and request.was_told):  # noqa: ASYNC110 - another task does it
+            await asyncio.sleep(0.01)
+
+    state.connections.clear()
+    state.tasks.clear()
+    task.cancel()
+    await asyncio.wait_for(running, 5 * SLOW)
+    assert len(socket.closed) == 1
+
+
 async def test_at_the_deadline_a_handler_is_named_and_cancelled(
     state: ServerState, caplog: pytest.LogCaptureFixture
 ) -> None:
