@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -182,7 +183,7 @@ def _is_number(value: object) -> bool:
 
 def _above_0(what: str) -> Rule:
     return Rule(
-        lambda value: _is_number(value) and value > 0,  # type: ignore[operator]
+        lambda value: _is_number(value) and 0 < value < math.inf,  # type: ignore[operator]
         f"a number of {what} above 0",
     )
 

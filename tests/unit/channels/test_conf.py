@@ -186,6 +186,7 @@ def test_each_key_sets_its_own_value() -> None:
         ("DISCONNECT_GRACE", 0, "Expected a number of seconds above 0."),
         ("DISCONNECT_GRACE", -1.5, "Expected a number of seconds above 0."),
         ("DISCONNECT_GRACE", float("nan"), "Expected a number of seconds above 0."),
+        ("DISCONNECT_GRACE", float("inf"), "Expected a number of seconds above 0."),
         ("DISCONNECT_GRACE", "10", "Expected a number of seconds above 0."),
         ("DISCONNECT_GRACE", True, "Expected a number of seconds above 0."),
         ("SYNC_THREADS", 0, "Expected a whole number of threads above 0."),
