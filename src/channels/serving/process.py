@@ -139,7 +139,7 @@ class WorkerProcess:
             if line and not self._ready.done():
                 self._ready.set_result(None)
             while line:
-                async with asyncio.timeout(self._options.hang_timeout):
+                async with asyncio.timeout(self._options.hang_timeout or None):
                     line = await reader.readline()
         except TimeoutError:
             if not self._is_ending:

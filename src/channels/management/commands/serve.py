@@ -142,7 +142,9 @@ def _add_workers(group: Any) -> None:
     _add_seconds(group, "drain_window", "Over how long WebSockets are closed when a worker ends.")
     _add_seconds(group, "drain_timeout", "After how long what still runs is cut.")
     _add_seconds(group, "readiness_delay", "How long a worker still accepts when it is not ready.")
-    _add_seconds(group, "hang_timeout", "After how long without a move a worker is replaced.")
+    _add_seconds(
+        group, "hang_timeout", "After how long without a move a worker is replaced; 0 is never."
+    )
     _add_seconds(group, "start_timeout", "How long a worker may take to start.")
     _add(
         group,

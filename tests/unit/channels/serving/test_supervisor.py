@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import socket
@@ -138,6 +139,16 @@ async def test_a_worker_that_ignores_haste_is_killed(
 
     assert await one.wait() == -signal.SIGKILL
     assert "has not ended at once in 0.1 s; killed" in caplog.text
+
+
+async def test_a_worker_without_a_limit_on_hanging_lives_on(listener: socket.socket) -> None:
+    one = await process.WorkerProcess.start(dataclasses.replace(OPTIONS, hang_timeout=0), listener)
+    assert await one.is_ready()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(one.wait(), 0.3)
+
+    assert await one.stop()
 
 
 @override_settings(ASGI_APPLICATION="tests.unit.channels.serving.test_health.application")
