@@ -22,7 +22,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from django.db import DatabaseError, connections, transaction
+from django.db import Error as AnyDatabaseError
+from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from channels import telemetry
@@ -206,7 +207,7 @@ def _try(using: str, ended: queue.SimpleQueue[None]) -> Relayed:
     close_old_connections()
     try:
         outcome = relay(using=using, is_over=lambda: not ended.empty())
-    except DatabaseError as error:
+    except AnyDatabaseError as error:
         logger.warning("The outbox cannot be read: %s; trying again.", error)
         return Relayed(0, error)
     finally:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from channels.outbox import relaying
 from channels.outbox.models import Entry
@@ -86,7 +86,13 @@ class Ended:
 
 
 @pytest.mark.parametrize(
-    "error", [Relayed(0, ConnectionError("out")), OperationalError("no database")], ids=["", "db"]
+    "error",
+    [
+        Relayed(0, ConnectionError("out")),
+        OperationalError("no database"),
+        InterfaceError("connection already closed"),
+    ],
+    ids=["", "db", "db-connection"],
 )
 def test_while_nothing_can_be_sent_it_looks_less_and_less_often(
     monkeypatch: pytest.MonkeyPatch, error: Any, caplog: pytest.LogCaptureFixture
