@@ -174,8 +174,15 @@ def _check_backend(alias: str, path: str) -> Iterator[CheckMessage]:
         yield _error(
             "E003",
             f"BACKEND {path!r} of channel layer {alias!r} cannot be imported: {error}",
-            "Check the path, and that its distribution is installed.",
+            _hint_for(path, error),
         )
+
+
+def _hint_for(path: str, error: ImportError) -> str:
+    is_found = not str(error.name).startswith("channels_redis")
+    if path.startswith("channels_redis.") and error.name is not None and is_found:
+        return 'Install what it needs: pip install "seaway[redis]".'
+    return "Check the path, and that its distribution is installed."
 
 
 def _apps_with_runserver() -> Iterator[str]:

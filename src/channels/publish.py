@@ -15,7 +15,7 @@ from channels.history.position import Position
 from channels.topics.body import LONGEST_KEY, Body
 from channels.topics.calls import encode_data
 from channels.topics.engine import Engine
-from channels.topics.site import INSTEAD, here, run
+from channels.topics.site import here, run
 from channels.topics.topic import find
 
 
@@ -68,7 +68,9 @@ def publish(
         publication.put_in_outbox(using)
         return None
     return run_after_commit(
-        lambda: publication(here()), using=using if after_commit else None, instead=INSTEAD
+        lambda: publication(here()),
+        using=using if after_commit else None,
+        instead="await apublish()",
     )
 
 
@@ -89,7 +91,7 @@ def forget(topic: str) -> None:
         LayerUnavailableError: The broker did not answer. It may have been erased.
     """
     find(topic)
-    run(lambda engine: engine.broker.forget(topic))
+    run(lambda engine: engine.broker.forget(topic), instead="await aforget()")
 
 
 async def aforget(topic: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +41,7 @@ class ChannelLayerManager:
             InvalidChannelLayerError: The entry cannot be used.
         """
         config = layer_config(name)
-        return self._make_backend(name, config.backend, config.options)
+        return self._make_backend(name, config.backend, config.options, key="CONFIG")
 
     def make_test_backend(self, name: str) -> Any:
         """Build the layer ``name`` with its ``TEST_CONFIG``; it is not kept.
@@ -54,7 +55,7 @@ class ChannelLayerManager:
             raise InvalidChannelLayerError(
                 f"Channel layer {name!r} has no TEST_CONFIG. Map options to values there."
             )
-        return self._make_backend(name, config.backend, config.test_options)
+        return self._make_backend(name, config.backend, config.test_options, key="TEST_CONFIG")
 
     def __getitem__(self, key: str) -> Any:
         """Return the layer ``key``, building it on first use. Safe in any thread."""
@@ -77,18 +78,43 @@ class ChannelLayerManager:
         self.backends[key] = layer
         return previous
 
-    def _make_backend(self, name: str, path: str, options: Mapping[str, Any]) -> Any:
+    def _make_backend(self, name: str, path: str, options: Mapping[str, Any], *, key: str) -> Any:
         try:
             backend = import_string(path)
         except ImportError as error:
             raise InvalidChannelLayerError(
                 f"Cannot import BACKEND {path!r} of channel layer {name!r}: {error}"
             ) from error
-        return backend(**options)
+        try:
+            return backend(**options)
+        except TypeError as error:
+            problem = _unknown_options(backend, options)
+            if problem is None:
+                raise
+            raise TypeError(f"CHANNEL_LAYERS[{name!r}][{key!r}] {problem}") from error
 
     def _reset_backends(self, *, setting: str, **kwargs: Any) -> None:
         if setting == "CHANNEL_LAYERS":
             self.backends = {}
+
+
+def _unknown_options(backend: Any, options: Mapping[str, Any]) -> str | None:
+    """Say which of ``options`` ``backend`` does not take, and what it takes."""
+    try:
+        parameters = inspect.signature(backend).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(each.kind is each.VAR_KEYWORD for each in parameters):
+        return None
+    known = [
+        each.name
+        for each in parameters
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
+    unknown = [option for option in options if option not in known]
+    if not unknown:
+        return None
+    return f"has unknown options: {', '.join(unknown)}; expected any of {', '.join(known)}"
 
 
 channel_layers: ChannelLayerManager = ChannelLayerManager()

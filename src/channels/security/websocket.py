@@ -49,9 +49,18 @@ class OriginValidator:
     Args:
         application: The application to guard.
         allowed_origins: The patterns; read at each handshake.
+
+    Raises:
+        TypeError: They are one string, whose letters would be the patterns.
     """
 
     def __init__(self, application: App, allowed_origins: Collection[str]) -> None:
+        # "*" alone has always meant what ["*"] means.
+        if isinstance(allowed_origins, str | bytes) and allowed_origins != "*":
+            raise TypeError(
+                f"allowed_origins is {allowed_origins!r}; expected a list of patterns, as "
+                '["example.org"]'
+            )
         self.application = application
         self.allowed_origins = allowed_origins
 

@@ -34,7 +34,7 @@ def disconnect_user(user: Any) -> None:
         LayerUnavailableError: The broker did not answer; some may go on.
     """
     signal = ended_user(user).pack()
-    run(lambda engine: engine.broker.signal(signal))
+    run(lambda engine: engine.broker.signal(signal), instead="await adisconnect_user()")
 
 
 async def adisconnect_user(user: Any) -> None:

@@ -43,14 +43,18 @@ def open_engine() -> Engine | None:
     return _engines.get(asyncio.get_running_loop())
 
 
-def run(work: Callable[[Engine], Awaitable[T]]) -> T:
+def run(work: Callable[[Engine], Awaitable[T]], *, instead: str = INSTEAD) -> T:
     """Do ``work`` from sync code and return its result; the caller's thread needs no event loop.
+
+    Args:
+        work: Called on the loop of the topics; what it returns is awaited there.
+        instead: What a caller that has an event loop should do, for the error.
 
     Raises:
         SynchronousOnlyOperation: The caller runs in an event loop, which this would block.
         Exception: What it raised.
     """
-    return background.run(lambda: work(here()), instead=INSTEAD)
+    return background.run(lambda: work(here()), instead=instead)
 
 
 def run_blocking(work: Callable[[Engine], Awaitable[T]]) -> T:

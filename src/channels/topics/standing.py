@@ -18,7 +18,7 @@ def position(topic: str) -> str:
         LayerUnavailableError: The broker did not answer.
         SynchronousOnlyOperation: The caller runs in an event loop; use ``aposition``.
     """
-    return run(lambda engine: _position(engine, topic))
+    return run(lambda engine: _position(engine, topic), instead="await aposition()")
 
 
 async def aposition(topic: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -131,6 +132,22 @@ def test_backend_that_cannot_be_imported_is_e003() -> None:
         "BACKEND 'channels_reddis.core.Layer' of channel layer 'default' cannot be imported: "
         "No module named 'channels_reddis'"
     )
+    assert message.hint == "Check the path, and that its distribution is installed."
+
+
+@ASGI
+@override_settings(CHANNEL_LAYERS={"default": {"BACKEND": "channels_redis.core.RedisChannelLayer"}})
+def test_backend_without_what_it_needs_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [each for each in sys.modules if each.partition(".")[0] == "channels_redis"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+
+    [message] = found()
+
+    assert message.id == "channels.E003"
+    assert message.hint == 'Install what it needs: pip install "seaway[redis]".'
 
 
 @ASGI

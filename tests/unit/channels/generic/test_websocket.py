@@ -938,7 +938,7 @@ class TestBadInput:
 
         assert str(caught.value) == (
             "Group name must be a string of 1 to 99 ASCII letters, digits, hyphens, "
-            "underscores or full stops."
+            f"underscores or full stops. Got {name!r}."
         )
         assert layer.groups == {}
 

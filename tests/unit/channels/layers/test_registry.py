@@ -250,6 +250,24 @@ class TestMistakes:
             "expected expiry, group_expiry, capacity or channel_capacity"
         )
 
+    @override_settings(
+        CHANNEL_LAYERS={
+            "default": {
+                "BACKEND": "channels_redis.core.RedisChannelLayer",
+                "CONFIG": {"host": "redis://cache", "capacity": 1},
+            }
+        }
+    )
+    def test_an_unknown_option_is_named_with_the_setting_it_stands_in(
+        self, manager: ChannelLayerManager
+    ) -> None:
+        said = (
+            r"^CHANNEL_LAYERS\['default'\]\['CONFIG'\] has unknown options: host; "
+            "expected any of hosts, prefix, expiry, "
+        )
+        with pytest.raises(TypeError, match=said):
+            manager["default"]
+
     @override_settings(CHANNEL_LAYERS={"default": {"BACKEND": f"{HERE}.NeedsKey"}})
     @pytest.mark.parametrize("ask", [get_channel_layer, channel_layers.__getitem__])
     def test_a_key_error_of_a_backends_constructor_is_not_hidden(

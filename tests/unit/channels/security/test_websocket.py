@@ -434,3 +434,14 @@ async def test_the_line_in_the_log_stays_one_short_line(caplog: pytest.LogCaptur
 
     assert "\n" not in caplog.messages[0]
     assert len(caplog.messages[0]) < 1500
+
+
+def test_a_string_in_place_of_a_list_of_patterns_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"is 'example\.org'; expected a list of patterns, as "):
+        OriginValidator(_never, "example.org")
+
+    assert OriginValidator(_never, "*").valid_origin(None)
+
+
+async def _never(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("nobody comes here")
