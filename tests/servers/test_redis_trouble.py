@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -135,6 +136,22 @@ async def test_poison_in_a_normal_channel_is_skipped(
 
     assert await receive(layer, "jobs") == 1
     assert telemetry.MessageRejected("0", "envelope") in told
+
+
+async def test_who_waited_for_a_normal_channel_and_has_gone_is_forgotten(
+    make: Make, server: Server
+) -> None:
+    layer = make(expiry=60)
+    with server.client() as client:
+        client.zadd("asgi:{0}:waiters:jobs", {"gone": (time.time() - 61) * 1000})
+        client.zadd("asgi:{0}:waiters:jobs", {"there": (time.time() - 30) * 1000})
+
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2 * SLOW):
+                await layer.receive("jobs")
+
+        assert client.zcard("asgi:{0}:waiters:jobs") == 2
+        assert client.zscore("asgi:{0}:waiters:jobs", "gone") is None
 
 
 async def test_a_key_of_the_wrong_kind_stops_nobody(make: Make, server: Server) -> None:

@@ -21,6 +21,8 @@ else
   end
 end
 if entry then return {now - sent(entry), string.sub(entry, 15)} end
+-- Who has not asked for so long has gone; the key itself stays as long as anybody asks.
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[3])
 redis.call('ZADD', KEYS[2], now, ARGV[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return false
