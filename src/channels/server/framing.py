@@ -207,14 +207,18 @@ class FrameReader:
 
     def _finish(self, first: int, payload: bytes) -> Frame:
         if first & RSV1:
-            is_one_frame = first & FIN
-            limit = self._max_frame_bytes if is_one_frame else self._max_message_bytes
-            payload = inflate(payload, min(limit, self._max_message_bytes))
+            payload = self._inflate(payload, is_one_frame=bool(first & FIN))
         else:
             self._require_message_size(len(payload))
         if first & 15 == BINARY:
             return BINARY, payload
         return TEXT, _decoded(payload)
+
+    def _inflate(self, payload: bytes, *, is_one_frame: bool) -> bytes:
+        most = self._max_frame_bytes
+        if is_one_frame and most < self._max_message_bytes:
+            return inflate(payload, most, limit="max_frame_bytes")
+        return inflate(payload, self._max_message_bytes)
 
     def _validate(self, payload: bytes, *, is_last: bool) -> None:
         # Told at the fragment that shows it, not at the end of the message (RFC 6455, 8.1).
@@ -331,24 +335,29 @@ def deflate(payload: bytes, window_bits: int) -> bytes:
     return (engine.compress(payload) + engine.flush(zlib.Z_SYNC_FLUSH))[: -len(DEFLATE_TAIL)]
 
 
-def inflate(payload: bytes, limit: int) -> bytes:
-    """Return the message that was deflated to ``payload``, never more than ``limit`` bytes.
+def inflate(payload: bytes, most: int, *, limit: str = "max_message_bytes") -> bytes:
+    """Return the message that was deflated to ``payload``, never more than ``most`` bytes.
+
+    Args:
+        payload: As it came.
+        most: Most bytes in the message.
+        limit: Which limit that is, for the error.
 
     Raises:
         PeerError: It is longer, or not deflated.
     """
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        message = engine.decompress(payload + DEFLATE_TAIL, limit + 1)
+        message = engine.decompress(payload + DEFLATE_TAIL, most + 1)
     except zlib.error as error:
         raise PeerError(1007, "message that cannot be inflated") from error
-    if len(message) > limit:
-        raise _too_large(limit)
+    if len(message) > most:
+        raise _too_large(most, limit)
     return message
 
 
-def _too_large(limit: int) -> PeerError:
-    return PeerError(1009, f"message of over {limit} bytes", limit="max_message_bytes")
+def _too_large(most: int, limit: str = "max_message_bytes") -> PeerError:
+    return PeerError(1009, f"message of over {most} bytes", limit=limit)
 
 
 def _decoded(payload: bytes) -> str:

@@ -160,6 +160,21 @@ def test_a_deflated_message_in_one_frame_is_under_the_limit_of_a_frame() -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("frame", "message", "limit"), [(10, 100, "max_frame_bytes"), (100, 10, "max_message_bytes")]
+)
+def test_a_deflated_message_that_is_too_large_names_the_limit_that_it_broke(
+    frame: int, message: int, limit: str
+) -> None:
+    small = reader(has_deflate=True, frame=frame, message=message)
+    small.feed(client_frame(0xC1, deflated(b"x" * 11)))
+
+    with pytest.raises(PeerError) as raised:
+        small.next()
+
+    assert raised.value.limit == limit
+
+
 def test_what_cannot_be_inflated_is_a_violation() -> None:
     assert read(reader(has_deflate=True), client_frame(0xC1, b"\xff\xff\xff")) == [1007]
 
