@@ -13,7 +13,8 @@ class SlowConsumer(enum.StrEnum):
     Attributes:
         DROP_NEWEST: What does not fit is dropped.
         DROP_OLDEST: The oldest make room for what comes.
-        KEEP_LATEST: A frame replaces the waiting one with the same key; else as ``DROP_NEWEST``.
+        KEEP_LATEST: A frame that fits replaces the waiting one with the same key; else as
+            ``DROP_NEWEST``.
         DISCONNECT: The client is sent away, with a code that asks it to come back.
     """
 
@@ -72,16 +73,11 @@ class Outbox:
             policy: Of this frame, instead of the outbox's.
         """
         policy = policy or self._policy
-        keeps_latest = policy is SlowConsumer.KEEP_LATEST and key is not None
-        replaced = keeps_latest and self._remove(("key", key))
-        if not self._fits(frame):
-            dropped = self._overflow(frame, policy)
-            if dropped.reason != "oldest":
-                return Dropped(dropped.reason, dropped.frames + replaced)
-        else:
-            dropped = Dropped("replaced", 1) if replaced else NOTHING
-        self._frames[("key", key) if keeps_latest else next(self._numbers)] = frame
-        self.size += len(frame)
+        if policy is SlowConsumer.KEEP_LATEST and key is not None:
+            return self._add_latest(frame, ("key", key))
+        dropped = NOTHING if self._fits(frame) else self._overflow(frame, policy)
+        if dropped.reason in ("", "oldest"):
+            self._keep(next(self._numbers), frame)
         return dropped
 
     def pop(self) -> bytes:
@@ -115,9 +111,21 @@ class Outbox:
             dropped += 1
         return Dropped("oldest", dropped)
 
-    def _remove(self, key: Any) -> bool:
-        frame = self._frames.pop(key, None)
-        if frame is None:
-            return False
-        self.size -= len(frame)
-        return True
+    def _add_latest(self, frame: bytes, key: Any) -> Dropped:
+        old = self._frames.get(key)
+        if old is None:
+            if not self._fits(frame):
+                return Dropped("full", 1)
+            self._keep(key, frame)
+            return NOTHING
+        if self.size - len(old) + len(frame) > self._max_bytes:
+            # The older one stays: it is nearer to the truth than none.
+            return Dropped("full", 1)
+        del self._frames[key]
+        self.size -= len(old)
+        self._keep(key, frame)
+        return Dropped("replaced", 1)
+
+    def _keep(self, key: Any, frame: bytes) -> None:
+        self._frames[key] = frame
+        self.size += len(frame)

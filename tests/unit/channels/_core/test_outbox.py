@@ -68,12 +68,22 @@ def test_keep_latest_drops_what_has_no_key_when_full() -> None:
     assert contents(outbox) == [b"new"]
 
 
-def test_keep_latest_counts_both_when_the_new_frame_cannot_replace_the_old_one() -> None:
+def test_keep_latest_keeps_the_older_frame_when_the_newer_one_does_not_fit() -> None:
     outbox = Outbox(SlowConsumer.KEEP_LATEST, 2, 10)
     outbox.add(b"old", 1)
 
-    assert outbox.add(b"x" * 11, 1) == Dropped("full", 2)
-    assert (len(outbox), outbox.size) == (0, 0)
+    assert outbox.add(b"x" * 11, 1) == Dropped("full", 1)
+    assert outbox.size == 3
+    assert contents(outbox) == [b"old"]
+
+
+def test_keep_latest_replaces_a_frame_by_one_that_needs_its_room() -> None:
+    outbox = Outbox(SlowConsumer.KEEP_LATEST, 1, 10)
+    outbox.add(b"x" * 8, 1)
+
+    assert outbox.add(b"y" * 10, 1) == Dropped("replaced", 1)
+    assert outbox.size == 10
+    assert contents(outbox) == [b"y" * 10]
 
 
 def test_a_key_means_nothing_to_other_policies() -> None:
