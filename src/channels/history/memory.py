@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import threading
 import time
@@ -203,12 +204,15 @@ class MemoryTopicBroker:
 
     def post(self, what: Callable[[Listener], Any]) -> None:
         """Have the listener hear of something on its own loop, in the order of the calls."""
+        if self.loop.is_closed():
+            return  # nobody is there to hear of it
         self._heard.append(what)
         if self.loop is asyncio._get_running_loop():
             # Whose broker is this one hears of it before that, as soon as the topics are unlocked.
             self.loop.call_soon(self._hear)
-        elif not self.loop.is_closed():
-            self.loop.call_soon_threadsafe(self._hear)
+        else:
+            with contextlib.suppress(RuntimeError):  # it has closed meanwhile
+                self.loop.call_soon_threadsafe(self._hear)
 
     def note_forgotten(self, topic: str) -> None:
         """Let those who are in a topic here enter again, when it is renewed."""
