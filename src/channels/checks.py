@@ -211,7 +211,8 @@ def _upstream_warning(distribution: str, package: str) -> CheckMessage:
         + (f", required by {wanted_by}" if wanted_by else "")
         + f". Both write to the package {package!r}, so one has overwritten files of the other.",
         f"With pip: pip uninstall {distribution}, then pip install --force-reinstall --no-deps "
-        f"seaway; install what requires {distribution} with --no-deps. With uv: put "
+        "seaway (./seaway, a checkout, until there is a release); install what requires "
+        f"{distribution} with --no-deps. With uv: put "
         f"override-dependencies = [\"{distribution}; sys_platform == 'never'\"] under [tool.uv], "
         "then uv sync --reinstall-package seaway.",
     )

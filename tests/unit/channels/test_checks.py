@@ -343,7 +343,8 @@ def test_upstream_distribution_is_w003(installed: list[FakeDistribution]) -> Non
         "'channels', so one has overwritten files of the other."
     )
     assert message.hint == (
-        "With pip: pip uninstall channels, then pip install --force-reinstall --no-deps seaway; "
+        "With pip: pip uninstall channels, then pip install --force-reinstall --no-deps seaway "
+        "(./seaway, a checkout, until there is a release); "
         "install what requires channels with --no-deps. With uv: put override-dependencies = "
         "[\"channels; sys_platform == 'never'\"] under [tool.uv], then uv sync "
         "--reinstall-package seaway."
