@@ -7,7 +7,8 @@ WORKLOADS are numbers: 1 fan-out with a handler, 2 broadcast, 3 echo, 4 opening,
 6 two processes over Redis, 7 sending from outside, 8 latency; by default all. Servers, and Redis,
 have one core, and the clients another. The contestants of a workload take turns, ``repeats`` times;
 printed are medians, and how many times better than Django Channels on the same Python and event
-loop: the median of the ratios of each turn.
+loop: the median of the ratios of each turn. Those of a room of 5 over Redis, where a run is over in
+a fraction of a second, are all alive at once and take eleven turns of 0.4 s each time.
 
 Timed: from a sender's frame to the last byte at the last client (1, 2, 6), answers (3), the
 server's own CPU time (4: the clients would be the limit). Not timed: start-up, handshakes, a
@@ -17,6 +18,7 @@ warm-up. How fast the clients are shows the C program of workload 2, which does 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 import statistics
@@ -33,8 +35,11 @@ def measure(workload: Workload, repeats: int) -> dict[str, list[float]]:
     """Let the cases take turns."""
     seen: dict[str, list[float]] = {case.name: [] for case in workload.cases}
     for _ in range(repeats):
-        for case in workload.cases:
-            seen[case.name].append(case.run())
+        with contextlib.ExitStack() as ready:
+            runs = [(case.name, ready.enter_context(case.open())) for case in workload.cases]
+            for _ in range(workload.turns):
+                for name, run in runs:
+                    seen[name].append(run())
     return seen
 
 
