@@ -62,9 +62,9 @@ class History:
             len(body),
             retention.entries,
             retention.max_bytes,
-            _ms(retention.ttl),
-            _ms(KNOWN),
-            _ms(IDLE),
+            _scripts.in_ms(retention.ttl),
+            _scripts.in_ms(KNOWN),
+            _scripts.in_ms(IDLE),
             verb,
             keys.topic(topic),
             Kind.PUBLICATION.head,
@@ -79,7 +79,7 @@ class History:
             [shard.keys.position(topic), shard.keys.history(topic)],
             SERVER,
             secrets.token_hex(EPOCH),
-            _ms(IDLE),
+            _scripts.in_ms(IDLE),
             after + 1,
         )
         publications: list[Publication] = []
@@ -106,7 +106,7 @@ class History:
                     ],
                     SERVER,
                     secrets.token_hex(EPOCH),
-                    _ms(IDLE),
+                    _scripts.in_ms(IDLE),
                 )
                 for shard, batch in batches
             ]
@@ -117,7 +117,3 @@ class History:
             for topic, epoch, offset in zip(batch, answer[::2], answer[1::2], strict=True)
         }
         return [found[topic] for topic in topics]
-
-
-def _ms(seconds: float) -> int:
-    return max(int(seconds * 1000), 1)

@@ -109,5 +109,9 @@ class Keys:
 
     def everything(self) -> str:
         """Pattern of all keys of this layer on this shard."""
-        escaped = "".join(f"\\{sign}" if sign in "*?[]^-\\" else sign for sign in self._base)
-        return f"{escaped}*"
+        return f"{escape(self._base)}*"
+
+
+def escape(name: str) -> str:
+    """Return a pattern of Redis that fits just ``name``."""
+    return "".join(f"\\{sign}" if sign in "*?[]^-\\" else sign for sign in name)

@@ -53,8 +53,8 @@ class NodeOptions:
     ) -> None:
         self.node = node
         self.member: str = f"@{node}"
-        self.expiry: int = max(int(expiry * 1000), 1)
-        self.group_expiry: int = max(int(group_expiry * 1000), 1)
+        self.expiry: int = _scripts.in_ms(expiry)
+        self.group_expiry: int = _scripts.in_ms(group_expiry)
         self.inbox_capacity = inbox_capacity
         self.budget = budget
 

@@ -130,7 +130,7 @@ class Presence:
             key,
             self._seal.seal_marked(shown, topic, key),
             self._seal.significant,
-            _ms(self._lease),
+            _scripts.in_ms(self._lease),
         )
 
     async def _renew(self, shard: TopicShard, topics: list[str]) -> list[str]:
@@ -141,7 +141,7 @@ class Presence:
             [key for topic in topics for key in self._keys(shard, topic)],
             *await self._common(shard, ""),
             self._node,
-            _ms(self._lease),
+            _scripts.in_ms(self._lease),
             *[word for topic in topics for word in (keys.topic(topic), keys.here(topic))],
         )
         return [topic for topic, is_known in zip(topics, known, strict=True) if not is_known]
@@ -158,7 +158,7 @@ class Presence:
             keys.topic(topic),
             Kind.CHANGE.head,
             keys.here(topic),
-            _ms(max(LINGER, 2 * self._lease)),
+            _scripts.in_ms(max(LINGER, 2 * self._lease)),
         ]
 
     def _forget_entry(self, topic: str, connection: str) -> None:
@@ -172,7 +172,3 @@ class Presence:
         owed.discard(connection)
         if not owed:
             self._owed.pop(topic, None)
-
-
-def _ms(seconds: float) -> int:
-    return max(int(seconds * 1000), 1)

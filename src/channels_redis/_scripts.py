@@ -27,6 +27,11 @@ def _read(name: str) -> bytes:
     return resources.files(__package__).joinpath("_lua", f"{name}.lua").read_bytes()
 
 
+def in_ms(seconds: float) -> int:
+    """Return a time as scripts take it: whole milliseconds, at least one."""
+    return max(int(seconds * 1000), 1)
+
+
 BEAT: Final = Script("beat")
 ENQUEUE: Final = Script("enqueue")
 GROUP_SEND: Final = Script("group_send")

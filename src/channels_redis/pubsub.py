@@ -17,6 +17,7 @@ from typing import Any
 
 from channels.layers.inbox import Inbox
 from channels.typing import Message
+from channels_redis._keys import escape
 from channels_redis._layer import RedisLayer
 from channels_redis._pubsub_loop_layer import (
     Layer,
@@ -108,7 +109,7 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         start = f"{self.prefix}{prefix}{self._node}"
         shard = self.consistent_hash(start)
         self._listen()
-        await self._homes.run(lambda here: here.require_pattern(shard, f"{_escape(start)}*"))
+        await self._homes.run(lambda here: here.require_pattern(shard, f"{escape(start)}*"))
         # All of them on one shard, where the pattern is listened to.
         while self.consistent_hash(name := f"{start}{uuid.uuid4().hex[:16]}") != shard:
             pass
@@ -249,8 +250,3 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         if event is not None:
             for channel in tuple(self._hub.channels):
                 self._arrived_for_channel(channel, {"type": event})
-
-
-def _escape(name: str) -> str:
-    """Return a pattern of Redis that fits just ``name``."""
-    return "".join(f"\\{sign}" if sign in "*?[]^-\\" else sign for sign in name)
