@@ -264,8 +264,6 @@ def require_layer(alias: str, channels: Sequence[str]) -> Any:
     for channel in channels:
         try:
             require(channel)
-        except InvalidNameError:
-            raise
         except TypeError as error:
             raise InvalidNameError(f"{error} Got {channel!r}.", name=channel) from error
     return layer

@@ -118,7 +118,7 @@ class BaseChannelLayer:
             and not (receive and "!" in name and not name.endswith("!"))
         ):
             return True
-        raise self._invalid("Channel", name)
+        raise InvalidNameError(self.invalid_name_error.format("Channel"), name=name)
 
     def require_valid_group_name(self, name: str) -> bool:
         """Return ``True`` if ``name`` is 1-99 characters of ``[A-Za-z0-9._-]``.
@@ -128,14 +128,7 @@ class BaseChannelLayer:
         """
         if self.match_type_and_length(name) and self.group_name_regex.match(name):
             return True
-        raise self._invalid("Group", name)
-
-    def _invalid(self, kind: str, name: object) -> InvalidNameError:
-        what = self.invalid_name_error.format(kind)
-        if self.invalid_name_error is names.INVALID_NAME:
-            # The sentence of a subclass stays as it is.
-            what = f"{what} Got {name!r:.120}."
-        return InvalidNameError(what, name=name)
+        raise InvalidNameError(self.invalid_name_error.format("Group"), name=name)
 
     def valid_channel_names(self, names: list[str], receive: bool = False) -> bool:
         """Return ``True`` if ``names`` is a non-empty list of channel names.

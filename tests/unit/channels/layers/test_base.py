@@ -50,7 +50,7 @@ def test_a_channel_may_be_of_one_process_and_a_group_not(
     layer: BaseChannelLayer, name: str
 ) -> None:
     assert layer.require_valid_channel_name(name) is True
-    with pytest.raises(InvalidNameError, match=f"^{re.escape(GROUP_TEXT)} Got '{name}'.$"):
+    with pytest.raises(InvalidNameError, match=f"^{re.escape(GROUP_TEXT)}$"):
         layer.require_valid_group_name(name)
 
 
@@ -64,7 +64,7 @@ def test_a_bad_name_is_refused_in_words_that_say_what_is_allowed(
     ):
         with pytest.raises(TypeError) as caught:
             check(name)
-        assert str(caught.value) == f"{text} Got {name!r:.120}."
+        assert str(caught.value) == text
         assert isinstance(caught.value, InvalidNameError)
         assert caught.value.name == name
 
