@@ -213,6 +213,9 @@ class Call:
         self._is_dropped = True
         if self.threaded.call is self:
             self.threaded.call = None
+        if self.is_done and self.error is not None:
+            # It ended in the turn of the event loop that cancelled it.
+            raise self.error
         raise thrown
 
     def _end(self) -> None:

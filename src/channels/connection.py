@@ -322,6 +322,8 @@ class Connection(Sending):
             self._give_grace()
 
     def _call_ended(self, call: Call) -> None:  # from Python 3.12 on
+        if self.parked is not None and self.parked.cancelled():
+            return  # the task is about to take over
         if self._is_begun(call) and call.error is None:
             self.context.run(call.take_over_context)
         self.begun_ended(call)

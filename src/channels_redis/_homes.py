@@ -69,8 +69,10 @@ class Home(Generic[R]):
         try:
             yield
         finally:
-            await self.resident.close()
-            self._left(self)
+            try:
+                await self.resident.close()
+            finally:
+                self._left(self)
 
 
 class Homes(Generic[R]):

@@ -174,6 +174,11 @@ class Link(Lifeline):
         self._numbers = itertools.count(1)
         self._pending: deque[Call] = deque()
         self._written = 0
+        # Of the present connection, whose server was not the right one, in their order.
+        self._refused: list[Call] = []
+        self._refusal_was: Exception = ConnectionError()
+        # Nothing has come since a ``settle`` gave up.
+        self._is_silent = False
         self._has_refused = False
         self._last_posted: Posted | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -219,18 +224,23 @@ class Link(Lifeline):
         return True
 
     async def settle(self) -> None:
-        """Return when all that was posted is answered, or after ``LAST_CHANCE`` seconds."""
+        """Return when all that was posted is answered, or after ``LAST_CHANCE`` seconds.
+
+        At once where that was waited for in vain, and the server has not said anything since.
+        """
         last = self._last_posted
-        if last is not None and not last.done():
+        if last is not None and not last.done() and not self._is_silent:
             await asyncio.wait([last.end()], timeout=LAST_CHANCE)
+            self._is_silent = not last.done()
 
     def close(self) -> None:
         """Close the connection for good; what has no answer fails."""
         super().close()
         if self._timer is not None:
             self._timer.cancel()
-        for call in self._pending:
+        for call in [*self._refused, *self._pending]:
             self._fail(call, "is closed")
+        self._refused.clear()
         self._pending.clear()
 
     def _begin(self, command: Command, answer: Answer, repeatable: bool) -> None:
@@ -240,10 +250,10 @@ class Link(Lifeline):
         if not self._pending:
             self._heard_at = now
         self._pending.append(call)
-        if self._wire is not None:
-            self._write(call, self._wire)
-        else:
+        if self._wire is None:
             self.connect()
+        elif not self._refused:
+            self._write(call, self._wire)
         if self._timer is None:
             self._watch()
 
@@ -273,6 +283,7 @@ class Link(Lifeline):
         return tuple(words)
 
     def _replied(self, reply: Reply) -> None:
+        self._is_silent = False
         self._heard_at = self._loop.time()
         if not self._written:
             return
@@ -286,9 +297,12 @@ class Link(Lifeline):
             if not call.answer.done():
                 call.answer.set_exception(self._refusal(reply))
         else:
+            # Most likely what was written behind it is refused, too: all keep their order.
             call.number = 0
-            self._pending.append(call)
-            self.break_off(ConnectionError(str(reply)))
+            self._refused.append(call)
+            self._refusal_was = ConnectionError(str(reply))
+        if self._refused and not self._written:
+            self.break_off(self._refusal_was)
 
     def _greeted(self, answers: list[Reply]) -> None:
         if ASK_SERVER in self._greeting:
@@ -309,6 +323,10 @@ class Link(Lifeline):
         for call in list(self._pending)[:written]:
             if not call.repeatable:
                 self._fail(call, "broke off before it answered")
+        # Behind those without an answer: it gets a new number, and numbers rise.
+        for call in reversed(self._refused):
+            self._pending.insert(written, call)
+        self._refused.clear()
 
     def _not_opened(self, error: Exception) -> None:
         if is_refusal(error):

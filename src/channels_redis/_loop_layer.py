@@ -15,6 +15,7 @@ from channels_redis._connection import RedisError, Shard
 from channels_redis._health import ShardHealth
 from channels_redis._keys import Keys
 from channels_redis._lifeline import close_all
+from channels_redis._link import LAST_CHANCE
 from channels_redis._node import BATCH, InboxReader, NodeOptions, ShardNode
 from channels_redis._wire import Reply
 
@@ -53,6 +54,7 @@ class RedisLoopLayer:
         nodes: Calls to each shard.
         registrations: Groups in which Redis knows this process to be.
         bells: Readers of normal channels here that found nothing.
+        rests: What posted messages are still to be put into: normal channels.
     """
 
     def __init__(self, layer: Layer, logger: logging.Logger) -> None:
@@ -71,6 +73,7 @@ class RedisLoopLayer:
         self.readers: list[InboxReader] = []
         self._keepers: list[asyncio.Task[None]] = []
         self._reached: set[int] = set()
+        self.rests: set[asyncio.Future[Any]] = set()
         # How far each server's clock, in ms, is ahead of this loop's.
         self._ahead: dict[int, float] = {}
 
@@ -106,11 +109,13 @@ class RedisLoopLayer:
         for reader in self.readers:
             reader.stop()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        await self.settle()
-        for shard, _ in self._layer.shards:
-            await shard.close()
-        links = [reader.link for reader in self.readers]
-        await close_all([*links, *(node.link for node in self.nodes)])
+        try:
+            await self.settle()
+            for shard, _ in self._layer.shards:
+                await shard.close()
+        finally:
+            links = [reader.link for reader in self.readers]
+            await close_all([*links, *(node.link for node in self.nodes)])
 
     async def flush(self) -> None:
         """Delete every key of the layer; no group is registered any more."""
@@ -132,6 +137,8 @@ class RedisLoopLayer:
         """Return when all that was posted is answered, or after a second."""
         for node in self.nodes:
             await node.link.settle()
+        if self.rests:
+            await asyncio.wait(self.rests, timeout=LAST_CHANCE)
 
     def ring(self, channel: str) -> None:
         """Have the readers of a normal channel look for messages."""

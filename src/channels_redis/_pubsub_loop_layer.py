@@ -156,10 +156,12 @@ class RedisPubSubLoopLayer:
         for echo in self._echoes:
             echo.cancel()
         await asyncio.gather(*self._echoes, return_exceptions=True)
-        await self.settle()
-        for shard in self._layer.shards:
-            await shard.close()
-        await close_all([*self._links, *self._shards])
+        try:
+            await self.settle()
+            for shard in self._layer.shards:
+                await shard.close()
+        finally:
+            await close_all([*self._links, *self._shards])
 
     def publish(self, topic: str, payload: bytes) -> asyncio.Future[Any]:
         """Send to a channel. Never twice, so it fails if the connection breaks meanwhile."""

@@ -283,7 +283,6 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
     def _take_identity(self) -> None:
         self.client_prefix: str = uuid.uuid4().hex
         self._on_the_way: dict[str, int] = {}
-        self._rests: set[asyncio.Future[None]] = set()
         self._options = NodeOptions(
             self.client_prefix,
             expiry=self.expiry,
@@ -318,30 +317,38 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
     async def _put(self, channel: str, payload: bytes) -> int:
         return await self._homes.run(lambda here: self._queues.put(here, channel, payload))
 
-    async def _settle_posted(self) -> None:
-        await super()._settle_posted()
-        # What normal channels are still to get.
-        if self._rests and self._homes.at_home() is not None:
-            await asyncio.wait(self._rests)
-
     def _posted(self, group: str, payload: bytes, answer: Reply | Exception) -> None:
         if isinstance(answer, Exception):
             self._not_sent(group, answer)
         elif answer[1:] != [0]:
-            rest = asyncio.ensure_future(self._sent(group, payload, answer))
-            self._rests.add(rest)
-            rest.add_done_callback(functools.partial(self._rest_sent, group))
+            here = self._homes.settle().resident
+            puts = [self._queues.put(here, each.decode(), payload) for each in answer[2:]]
+            # No task: that would be cancelled at the end of the loop, before the connections close.
+            rest = asyncio.gather(*puts, return_exceptions=True)
+            here.rests.add(rest)
+            rest.add_done_callback(functools.partial(self._rest_sent, here, group, answer=answer))
 
-    def _rest_sent(self, group: str, rest: asyncio.Future[None]) -> None:
-        self._rests.discard(rest)
-        if not rest.cancelled() and (error := rest.exception()) is not None:
-            self._not_sent(group, error)
+    def _rest_sent(
+        self, here: RedisLoopLayer, group: str, rest: asyncio.Future[Any], *, answer: Reply
+    ) -> None:
+        here.rests.discard(rest)
+        full = answer[1]
+        for is_in in rest.result():
+            if isinstance(is_in, BaseException):
+                self._not_sent(group, is_in)
+            else:
+                full += not is_in
+        self._count_full(group, full, answer)
 
     async def _sent(self, group: str, payload: bytes, answer: Reply) -> None:
         """Count the nodes that had no room, and serve the normal channels that are members."""
-        reached, full, *channels = answer
-        for channel in channels:
+        full = answer[1]
+        for channel in answer[2:]:
             full += not await self._put(channel.decode(), payload)
+        self._count_full(group, full, answer)
+
+    def _count_full(self, group: str, full: int, answer: Reply) -> None:
+        reached, _, *channels = answer
         if full:
             over = "%s of %s channels over capacity in group %s"
             logger.info(over, full, reached + full + len(channels), group)

@@ -6,6 +6,7 @@ Only a handler that was begun does (``stepping``): from Python 3.12 on.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -91,6 +92,12 @@ def server(server: Server) -> Iterator[Server]:
     """Give the server, which stands still no longer than the test."""
     yield server
     server.resume()
+
+
+@pytest.fixture
+def make_sync(engine: Engine) -> Make:
+    """Return what makes layers for event loops that end by themselves."""
+    return lambda: RedisChannelLayer(engine.hosts)
 
 
 @pytest.mark.parametrize("backend", BOTH)
@@ -304,3 +311,75 @@ async def test_whoever_closes_the_layer_waits_for_what_was_posted(
         await here.layer.close_pools()
 
         assert [await here.heard() for _ in range(2)] == [1, 2]
+
+
+async def test_what_a_server_refuses_for_now_comes_in_order(make: Make, server: Server) -> None:
+    async with stage(make, RedisChannelLayer) as here:
+        with server.client() as client:
+            # As after a restart: each call is refused until the scripts are there again.
+            client.script_flush()
+        await here.let(lambda sender: sender.say(1, 2, 3, 4))
+
+        assert [await here.heard() for _ in range(4)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("backend", BOTH)
+async def test_whoever_leaves_many_groups_waits_once_for_a_server_that_stands_still(
+    make: Make, server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(make, backend) as here:
+        monkeypatch.setattr("channels_redis._layer.is_stepping", lambda: True)
+        monkeypatch.setattr("channels_redis._link.LAST_CHANCE", 0.1)
+        server.pause()
+        await here.layer.group_send("room", {"type": "line", "n": 1})
+        began = time.monotonic()
+        for number in range(100):
+            await here.layer.group_discard(f"room{number}", await here.layer.new_channel())
+
+        assert time.monotonic() - began < 2 * SLOW
+        server.resume()
+        assert await here.heard() == 1
+
+
+@pytest.mark.parametrize("way", ["the loop ends", "the layer is closed"])
+def test_normal_channels_get_what_was_posted_right_before_the_end(
+    make_sync: Make, server: Server, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer, other = make_sync(), make_sync()
+
+    async def post() -> None:
+        await layer.group_add("mixed", "jobs")
+        await layer.group_add("mixed", "tasks")
+        layer._homes.settle()
+        await layer.group_send("mixed", {"type": "line", "n": 0})
+        monkeypatch.setattr("channels_redis._layer.is_stepping", lambda: True)
+        await layer.group_send("mixed", {"type": "line", "n": 1})
+        if way == "the layer is closed":
+            await layer.close_pools()
+
+    async def hear(channel: str) -> list[int]:
+        async with asyncio.timeout(10 * SLOW):
+            return [(await other.receive(channel))["n"] for _ in range(2)]
+
+    asyncio.run(post())
+    assert [asyncio.run(hear(channel)) for channel in ("jobs", "tasks")] == [[0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize("backend", BOTH)
+async def test_a_layer_whose_closing_was_cancelled_hears_again(
+    make: Make, server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(make, backend) as here:
+        monkeypatch.setattr("channels_redis._layer.is_stepping", lambda: True)
+        server.pause()
+        await here.layer.group_send("room", {"type": "line", "n": 1})
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await here.layer.close_pools()
+        server.resume()
+
+        ear = await here.layer.new_channel()
+        await here.layer.group_add("room", ear)
+        await here.other.group_send("room", {"type": "line", "n": 2})
+        async with asyncio.timeout(10 * SLOW):
+            assert (await here.layer.receive(ear))["n"] == 2

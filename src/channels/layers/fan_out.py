@@ -238,10 +238,12 @@ class FanOuts:
 
     def _forget_closed(self) -> None:
         """Count what was on its way on event loops that have closed meanwhile."""
-        for loop in [loop for loop in self._going_on if loop.is_closed()]:
-            for fan in [fan for key in self._going_on.pop(loop) for fan in self._lines.pop(key)]:
-                missed = len(fan.members) - fan._index
-                telemetry.emit(telemetry.MessageDropped(fan.group, "closed", missed))
+        # Other threads change it meanwhile, and may find the same.
+        for loop in [loop for loop in tuple(self._going_on) if loop.is_closed()]:
+            for key in self._going_on.pop(loop, ()):
+                for fan in self._lines.pop(key):
+                    missed = len(fan.members) - fan._index
+                    telemetry.emit(telemetry.MessageDropped(fan.group, "closed", missed))
 
     def _go_on(self, loop: Loop) -> None:
         waiting = self._going_on[loop]

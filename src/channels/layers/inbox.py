@@ -90,7 +90,10 @@ class Inbox:
         return accepted
 
     def take(self) -> Message | None:
-        """Remove and return the next message, or ``None``."""
+        """Remove and return the next message, or ``None``; those who wait in ``get`` come first."""
+        return None if self.readers is not None else self._take()
+
+    def _take(self) -> Message | None:
         mailbox = self._mailbox
         if not len(mailbox):
             return None
@@ -117,7 +120,7 @@ class Inbox:
             self.express = self.begin = None
         readers.count += 1
         try:
-            while (message := self.take()) is None:
+            while (message := self._take()) is None:
                 readers.arrived.clear()
                 await readers.arrived.wait()
         finally:

@@ -69,6 +69,16 @@ class TestInbox:
         assert reader.cancelled()
         assert numbers(inbox.take()) == [1]
 
+    async def test_the_consumer_takes_nothing_while_somebody_waits(self, clock: Clock) -> None:
+        inbox = new_inbox()
+        reader = asyncio.create_task(inbox.get())
+        await asyncio.sleep(0)
+
+        inbox.put(message(1), clock.now)
+
+        assert inbox.take() is None
+        assert numbers(await reader) == [1]
+
     async def test_each_of_several_readers_gets_another_message(self, clock: Clock) -> None:
         inbox = new_inbox()
         readers = [asyncio.create_task(inbox.get()) for _ in range(2)]
