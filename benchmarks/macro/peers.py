@@ -196,6 +196,9 @@ class Peers:
 
     def _measure(self, payload: bytes, *, everyone: bool = True) -> int:
         """Send one message and return how many bytes each client gets of it."""
+        # Such as a ping, which may have come since the last turn.
+        while self._poll.poll(0):
+            self._read()
         sender = self._sockets[0]
         sender.send(_frame(payload))
         head = _read_exactly(sender, 4)
