@@ -147,6 +147,8 @@ class Project:
                 env={k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"},
                 # A group of its own, as a terminal gives it: Ctrl-C reaches all of it.
                 start_new_session=True,
+                # Whoever runs the tests in the background has it ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def serve(self, *options: str, address: str = "127.0.0.1:0") -> None:
