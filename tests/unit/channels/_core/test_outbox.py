@@ -77,6 +77,14 @@ def test_keep_latest_keeps_the_older_frame_when_the_newer_one_does_not_fit() -> 
     assert contents(outbox) == [b"old"]
 
 
+def test_keep_latest_drops_the_first_frame_of_a_key_when_full() -> None:
+    outbox = Outbox(SlowConsumer.KEEP_LATEST, 1, 100)
+    outbox.add(b"a", 1)
+
+    assert outbox.add(b"b", 2) == Dropped("full", 1)
+    assert contents(outbox) == [b"a"]
+
+
 def test_keep_latest_replaces_a_frame_by_one_that_needs_its_room() -> None:
     outbox = Outbox(SlowConsumer.KEEP_LATEST, 1, 10)
     outbox.add(b"x" * 8, 1)
