@@ -175,7 +175,10 @@ class AuthMiddleware(BaseMiddleware):
         # The user is loaded on the thread that the connection's consumer will keep.
         with enter_lane() if scope.get("type") == "websocket" else nullcontext():
             await self.resolve_scope(scope)
-            return await self._behind()(scope, receive, send)
+            served = self._behind()(scope, receive, send)
+            # The applications within have their own, and this one would be kept for as long.
+            del scope
+            return await served
 
     def _behind(self) -> App:
         return self.inner

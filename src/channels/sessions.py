@@ -50,7 +50,7 @@ class CookieMiddleware(BaseMiddleware):
                 "CookieMiddleware serves HTTP and WebSocket connections"
             )
         # HTTP/2 may split the cookies into several headers (RFC 9113, 8.2.3).
-        header = b"; ".join(value for name, value in scope["headers"] if name == b"cookie")
+        header = b"; ".join([value for name, value in scope["headers"] if name == b"cookie"])
         cookies = parse_cookie(header.decode("latin-1"))
         return self.inner({**scope, "cookies": cookies}, receive, send)
 
