@@ -195,10 +195,12 @@ async def test_broadcasts_keep_their_place_among_the_group_s_other_messages(
         for number in range(60)
     ]
     async with opened(server, f"wall/{key}") as ann, opened(server, f"wall/{key}") as bob:
-        await soon(bob.recv())
+        for member, hellos in ((ann, 2), (bob, 1)):
+            assert [await soon(member.recv()) for _ in range(hellos)] == ["hello"] * hellos
         await ann.send(json.dumps(mixed))
 
-        assert [await soon(bob.recv()) for _ in mixed] == [line["text"] for line in mixed]
+        for member in (ann, bob):
+            assert [await soon(member.recv()) for _ in mixed] == [line["text"] for line in mixed]
 
 
 async def test_a_consumer_that_handles_broadcasts_gets_them_instead(
