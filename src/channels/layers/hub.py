@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping
 
 from channels import telemetry
-from channels._core.broadcast import Broadcast
 from channels._core.mailbox import Mailbox
 from channels._core.membership import Membership
 from channels.layers.fan_out import SLICE, Ended, FanOut, FanOuts, call_after_others, call_soon
@@ -60,11 +59,17 @@ class Hub:
         return inbox
 
     def detach(self, channel: str) -> None:
-        """Forget ``channel``, its unread messages and its memberships. Idempotent."""
+        """Forget ``channel``, its unread messages and its memberships. Idempotent.
+
+        Where somebody waits in ``receive``, the unread messages are his.
+        """
         with self._lock:
             self.membership.leave_all(channel)
             box = self.channels.pop(channel, None)
-            unread = 0 if box is None else self._clear(box)
+            if isinstance(box, Inbox) and box.leave_readers():
+                unread = self._keep(box)
+            else:
+                unread = 0 if box is None else self._clear(box)
         if unread:
             telemetry.emit(telemetry.MessageDropped(channel, "closed", unread))
 
@@ -152,20 +157,23 @@ class Hub:
     async def receive(self, channel: str) -> Message:
         """Wait for the next message of a channel.
 
-        While somebody waits for one of a consumer's channel, that gets none.
+        While somebody waits for one of a consumer's channel, that gets none. Once the consumer has
+        gone, the channel is read as one that nobody owns.
 
         Cancelling takes nothing.
 
         Raises:
             RuntimeError: It is the channel of a consumer on another event loop.
         """
-        with self._lock:
-            box = self.channels.get(channel)
-            if not isinstance(box, Inbox):
-                backlog = self._backlog(channel)
-                backlog.readers += 1
-        if isinstance(box, Inbox):
-            return await box.get()
+        while True:
+            with self._lock:
+                box = self.channels.get(channel)
+                if not isinstance(box, Inbox):
+                    backlog = self._backlog(channel)
+                    backlog.readers += 1
+                    break
+            if (message := await box.get()) is not None:
+                return message
         try:
             return await backlog.get()
         finally:
@@ -243,9 +251,7 @@ class Hub:
                 return self._post(box, message, now)
             backlog = self._backlog(channel)
             self._watch(channel, now + backlog.expiry)
-            # Whoever reads it may change it.
-            own = message.message() if type(message) is Broadcast else message
-            return backlog.put(own, now)
+            return backlog.put(message, now)
 
     def _backlog(self, channel: str) -> Backlog:
         box = self.channels.get(channel)
@@ -276,14 +282,29 @@ class Hub:
     def _clear(self, box: Inbox | Backlog) -> int:
         """Drop what is in ``box`` or on its way there; return how many messages that is."""
         dropped = box.clear()
-        if isinstance(box, Inbox) and box.on_the_way:
-            dropped += box.on_the_way
-            box.on_the_way = 0
-            batch = self._arrivals[box.loop]
-            batch[:] = [arrival for arrival in batch if arrival[0] is not box]
-            if not batch and box.loop.is_closed():
-                del self._arrivals[box.loop]
+        if isinstance(box, Inbox):
+            dropped += len(self._stop_on_the_way(box))
         return dropped
+
+    def _keep(self, inbox: Inbox) -> int:
+        """Keep what is in ``inbox`` or on its way there for a reader; return what has no room."""
+        if (deadline := inbox.mailbox.next_deadline()) is not None:
+            self.channels[inbox.channel] = Backlog(inbox.channel, inbox.mailbox)
+            self._watch(inbox.channel, deadline)
+        late = self._stop_on_the_way(inbox)
+        return sum(not self._put_elsewhere(inbox.channel, each[1], each[2]) for each in late)
+
+    def _stop_on_the_way(self, inbox: Inbox) -> list[Arrival]:
+        """Return what other loops have sent to ``inbox`` and has not arrived, which it will not."""
+        if not inbox.on_the_way:
+            return []
+        inbox.on_the_way = 0
+        batch = self._arrivals[inbox.loop]
+        stopped = [arrival for arrival in batch if arrival[0] is inbox]
+        batch[:] = [arrival for arrival in batch if arrival[0] is not inbox]
+        if not batch and inbox.loop.is_closed():
+            del self._arrivals[inbox.loop]
+        return stopped
 
     def _post(self, inbox: Inbox, message: Message, now: float) -> bool:
         if not inbox.has_room(now) and not inbox.loop.is_closed():

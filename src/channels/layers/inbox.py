@@ -24,14 +24,16 @@ class Readers:
     Attributes:
         count: How many they are.
         arrived: Set by each arrival.
+        are_alone: Whether the consumer has gone.
         wake: See above.
     """
 
-    __slots__ = ("arrived", "count", "wake")
+    __slots__ = ("are_alone", "arrived", "count", "wake")
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.count: int = 0
         self.arrived: asyncio.Event = asyncio.Event()
+        self.are_alone: bool = False
         self.wake: Callable[[], None] = wake
 
 
@@ -50,18 +52,19 @@ class Inbox:
             then nothing is unread.
         begin: Begins the handler of a message at once; ``False`` if it cannot. There only then,
             and not to be called within a step of another handler (``stepping``).
+        mailbox: Where the messages are kept.
         on_the_way: Messages that other loops have sent and that have not arrived yet.
         readers: Who else waits for a message, if anybody does. Then the consumer sets neither
             ``express`` nor ``begin``.
     """
 
     __slots__ = (
-        "_mailbox",
         "_wake",
         "begin",
         "channel",
         "express",
         "loop",
+        "mailbox",
         "on_the_way",
         "readers",
     )
@@ -72,7 +75,7 @@ class Inbox:
         self.express: Callable[[Broadcast | Joined], None] | None = None
         self.begin: Callable[[Message], bool] | None = None
         self.on_the_way: int = 0
-        self._mailbox = mailbox
+        self.mailbox: Mailbox[Message] = mailbox
         self._wake = wake
         self.readers: Readers | None = None
 
@@ -84,7 +87,7 @@ class Inbox:
                 return True
             if self.begin is not None and self.begin(message):
                 return True
-        accepted = self._mailbox.put(message, now)
+        accepted = self.mailbox.put(message, now)
         if accepted:
             self._wake()
         return accepted
@@ -94,7 +97,7 @@ class Inbox:
         return None if self.readers is not None else self._take()
 
     def _take(self) -> Message | None:
-        mailbox = self._mailbox
+        mailbox = self.mailbox
         if not len(mailbox):
             return None
         message = mailbox.take(time.monotonic())
@@ -102,8 +105,11 @@ class Inbox:
             count_expired(self.channel, mailbox)
         return message
 
-    async def get(self) -> Message:
+    async def get(self) -> Message | None:
         """Wait for the next message, before the consumer. Cancelling takes nothing.
+
+        Returns:
+            The message; ``None`` if the consumer has gone, which leaves the rest to the hub.
 
         Raises:
             RuntimeError: This is not the consumer's event loop.
@@ -120,31 +126,41 @@ class Inbox:
             self.express = self.begin = None
         readers.count += 1
         try:
-            while (message := self._take()) is None:
+            while not readers.are_alone:
+                if (message := self._take()) is not None:
+                    return _of_its_own(message)
                 readers.arrived.clear()
                 await readers.arrived.wait()
+            return None
         finally:
             readers.count -= 1
             if not readers.count:
                 self.readers, self._wake = None, readers.wake
                 # What else has come is the consumer's.
                 self._wake()
-        # Whoever reads it may change it.
-        return message.message() if type(message) is Broadcast else message
+
+    def leave_readers(self) -> bool:
+        """Send those who wait in ``get`` back to the hub; return whether there are any."""
+        # Those of a loop that has closed wait for nothing any more.
+        if self.readers is None or self.loop.is_closed():
+            return False
+        self.readers.are_alone = True
+        self.readers.arrived.set()
+        return True
 
     def has_room(self, now: float, count: int = 1) -> bool:
         """Return whether ``count`` messages from other loops fit; safe in any thread."""
-        mailbox = self._mailbox
+        mailbox = self.mailbox
         return mailbox.count_live(now) + self.on_the_way + count <= mailbox.capacity
 
     def qsize(self) -> int:
         """Count the unread messages."""
-        return len(self._mailbox)
+        return len(self.mailbox)
 
     def clear(self) -> int:
         """Drop every unread message and return how many those were."""
-        dropped = self._mailbox.clear()
-        count_expired(self.channel, self._mailbox)
+        dropped = self.mailbox.clear()
+        count_expired(self.channel, self.mailbox)
         return dropped
 
 
@@ -186,7 +202,7 @@ class Backlog:
                     self._waiters.append(waiter)
             count_expired(self.channel, self.mailbox)
             if message is not None:
-                return message
+                return _of_its_own(message)
             try:
                 await waiter
             except BaseException:
@@ -251,6 +267,11 @@ def count_expired(channel: str, mailbox: Mailbox[Message]) -> None:
     if mailbox.expired:
         dropped, mailbox.expired = mailbox.expired, 0
         telemetry.emit(telemetry.MessageDropped(channel, "expired", dropped))
+
+
+def _of_its_own(message: Message) -> Message:
+    """Return what whoever reads it may change."""
+    return message.message() if type(message) is Broadcast else message
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

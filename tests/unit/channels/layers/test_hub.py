@@ -333,6 +333,85 @@ class TestDetaching:
             MessageDropped("mine!1", "expired", 1),
         ]
 
+    async def test_whoever_waits_besides_it_goes_on_and_gets_what_is_sent_later(
+        self, hub: Hub, seconds: Callable[[float], float]
+    ) -> None:
+        hub.attach("mine!1", asleep)
+        readers = [asyncio.create_task(hub.receive("mine!1")) for _ in range(2)]
+        await turns()
+
+        hub.detach("mine!1")
+        await turns()
+        hub.deliver("mine!1", message(1))
+        elsewhere(lambda: hub.deliver("mine!1", message(2)))
+        async with asyncio.timeout(seconds(5)):
+            found = [await reader for reader in readers]
+
+        assert found == [message(1), message(2)]
+        assert hub.channels == {}
+
+    async def test_whoever_waits_besides_it_gets_what_it_can_read_no_more(
+        self, hub: Hub, told: list[telemetry.Event], seconds: Callable[[float], float]
+    ) -> None:
+        hub.attach("mine!1", asleep)
+        reader = asyncio.create_task(hub.receive("mine!1"))
+        await turns()
+
+        elsewhere(lambda: hub.deliver("mine!1", message(2)))
+        hub.deliver("mine!1", message(1))
+        hub.detach("mine!1")
+        hub.deliver("mine!1", message(3))
+        async with asyncio.timeout(seconds(5)):
+            found = [await reader, await hub.receive("mine!1"), await hub.receive("mine!1")]
+
+        assert found == [message(1), message(2), message(3)]
+        assert (hub.channels, told) == ({}, [])
+
+    async def test_what_has_no_room_beside_the_unread_is_counted_when_it_leaves_readers(
+        self, hub: Hub, told: list[telemetry.Event]
+    ) -> None:
+        hub.attach("mine!1", asleep)
+        reader = asyncio.create_task(hub.receive("mine!1"))
+        await turns()
+        elsewhere(lambda: hub.deliver("mine!1", message(9)))
+        for n in range(CAPACITY):
+            hub.deliver("mine!1", message(n))
+
+        hub.detach("mine!1")
+
+        assert told == [MessageDropped("mine!1", "closed")]
+        assert await reader == message(0)
+
+    async def test_a_reader_that_is_cancelled_as_it_leaves_keeps_no_channel(self, hub: Hub) -> None:
+        hub.attach("mine!1", asleep)
+        reader = asyncio.create_task(hub.receive("mine!1"))
+        await turns()
+
+        hub.detach("mine!1")
+        reader.cancel()
+        await asyncio.wait([reader])
+
+        assert hub.channels == {}
+
+    async def test_readers_that_its_closed_event_loop_left_keep_nothing(
+        self, hub: Hub, told: list[telemetry.Event]
+    ) -> None:
+        abandoned: list[asyncio.Task[Any]] = []
+
+        def read() -> None:
+            hub.attach("gone!1", asleep)
+            loop = asyncio.get_running_loop()
+            abandoned.append(loop.create_task(hub.receive("gone!1")))
+            loop.call_soon(loop.stop)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(run_until_stopped, read).result()
+        hub.deliver("gone!1", message(1))
+
+        assert (hub.channels, told) == ({}, [MessageDropped("gone!1", "closed")])
+        # The loop never told its task; say so, or its end would be reported as a warning.
+        abandoned[0]._log_destroy_pending = False  # type: ignore[attr-defined]
+
     async def test_forgetting_an_unknown_channel_does_nothing(
         self, hub: Hub, told: list[telemetry.Event]
     ) -> None:

@@ -96,6 +96,7 @@ class TestInbox:
         inbox.put(Broadcast(frame), clock.now)
 
         got = await inbox.get()
+        assert got is not None
         got["changed"] = True
 
         assert got == {**frame, "changed": True}
@@ -305,6 +306,16 @@ class TestBacklog:
         assert numbers(await reader) == [1]
         # The loop never told its task; say so, or its end would be reported as a warning.
         abandoned._log_destroy_pending = False  # type: ignore[attr-defined]
+
+    async def test_a_reader_may_change_a_frame_that_others_get_too(self, clock: Clock) -> None:
+        backlog = new_backlog()
+        frame = {"type": "websocket.send", "text": "x", "for": "you"}
+        backlog.put(Broadcast(frame), clock.now)
+
+        got = await backlog.get()
+        got["changed"] = True
+
+        assert got == {**frame, "changed": True}
 
     async def test_clearing_counts_the_unread(self, clock: Clock) -> None:
         backlog = new_backlog()
