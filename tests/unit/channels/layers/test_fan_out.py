@@ -10,6 +10,7 @@ import copy
 import datetime
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -409,14 +410,7 @@ def test_what_an_event_loop_leaves_behind_when_it_closes_is_counted(
     layer = InMemoryChannelLayer()
     told: list[telemetry.Event] = []
 
-    async def begin() -> None:
-        for number in range(MEMBERS):
-            await layer.group_add("room", f"member!{number}")
-        sending = asyncio.create_task(layer.group_send("room", FLAT))
-        await asyncio.sleep(0)
-        sending.cancel()
-
-    asyncio.run(begin())
+    asyncio.run(begin_to_send(layer))
     delivered = len(layer.channels)
     stop = telemetry.subscribe(told.append)
     asyncio.run(layer.group_send("room", FLAT))
@@ -424,3 +418,44 @@ def test_what_an_event_loop_leaves_behind_when_it_closes_is_counted(
 
     assert 0 < delivered < MEMBERS
     assert told.count(telemetry.MessageDropped("room", "closed", MEMBERS - delivered)) == 1
+
+
+def test_what_two_threads_find_of_a_closed_event_loop_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("channels.layers.fan_out.SLICE", -1.0)
+    layer = InMemoryChannelLayer()
+    told: list[telemetry.Event] = []
+    looks: list[Callable[[], object]] = []
+
+    class Loop(asyncio.SelectorEventLoop):
+        def is_closed(self) -> bool:
+            if looks:
+                looks.pop()()
+            return super().is_closed()
+
+    def send_elsewhere() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(asyncio.run, layer.group_send("room", FLAT)).result()
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        runner.run(begin_to_send(layer))
+    missed = MEMBERS - len(layer.channels)
+    # Another thread finds the loop, and forgets it, while this one looks at it.
+    looks.append(send_elsewhere)
+    stop = telemetry.subscribe(told.append)
+    asyncio.run(layer.group_send("room", FLAT))
+    stop()
+
+    assert looks == []
+    assert told.count(telemetry.MessageDropped("room", "closed", missed)) == 1
+    assert {box.qsize() for box in layer.channels.values()} == {2, 3}
+
+
+async def begin_to_send(layer: InMemoryChannelLayer) -> None:
+    """Leave a message on its way to a part of the group."""
+    for number in range(MEMBERS):
+        await layer.group_add("room", f"member!{number}")
+    sending = asyncio.create_task(layer.group_send("room", FLAT))
+    await asyncio.sleep(0)
+    sending.cancel()
