@@ -257,6 +257,88 @@ async def test_a_sync_handler_that_outlives_its_client_is_named_and_left_behind(
     assert answers == [False]
 
 
+class Overdue(WebsocketConsumer):
+    """Has a handler whose end arrives in the very turn of the event loop that cancels it.
+
+    Args:
+        outcome: What its ``receive`` does in the end.
+        seen: Codes that its client has left with.
+    """
+
+    def __init__(self, outcome: Callable[[], object], seen: list[Any]) -> None:
+        super().__init__()
+        self.outcome = outcome
+        self.seen = seen
+        self.begun, self.release = threading.Event(), threading.Event()
+
+    def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        self.begun.set()
+        self.release.wait(5)
+        self.outcome()
+
+    def disconnect(self, code: int) -> None:
+        self.seen.append(code)
+
+    def end(self) -> None:
+        """Let ``receive`` end, and wait until its thread has told the event loop."""
+        self.release.set()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Wait until the thread has told the event loop of all that it has done."""
+        said = threading.Event()
+        self._lane.post(said.set)
+        said.wait(5)
+
+
+async def serve_overdue(consumer: Overdue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve a client that leaves, and jump to the end of its handler's grace period."""
+    loop, accepted = asyncio.get_running_loop(), asyncio.Event()
+    clock, grace = loop.time, 10.0
+    events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def receive() -> dict[str, Any]:
+        event = await events.get()
+        if event is DISCONNECT:
+            # In the turn in which the period ends, right before it is looked at.
+            loop.call_later(grace, consumer.end)
+            loop.call_soon(monkeypatch.setattr, loop, "time", lambda: clock() + 2 * grace)
+        return event
+
+    async def send(event: dict[str, Any]) -> None:
+        accepted.set()
+
+    with override_settings(CHANNELS={"DISCONNECT_GRACE": grace}):
+        app = asyncio.create_task(consumer(dict(SOCKET), receive, send))
+        events.put_nowait(CONNECT)
+        await accepted.wait()
+        await asyncio.to_thread(consumer.catch_up)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        # The task is parked now: from Python 3.12 on, the handler begins without it.
+        events.put_nowait(frame("x"))
+        await asyncio.to_thread(consumer.begun.wait, 5)
+        events.put_nowait(DISCONNECT)
+        await app
+
+
+async def test_a_sync_handler_that_ends_as_it_is_given_up_has_ended(
+    seen: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await serve_overdue(Overdue(lambda: None, seen), monkeypatch)
+
+    assert seen == [1001]
+
+
+async def test_what_a_sync_handler_raises_as_it_is_given_up_is_raised(
+    seen: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(IndexError):
+        await serve_overdue(Overdue([].pop, seen), monkeypatch)
+
+    assert seen == []
+
+
 @override_settings(CHANNELS={"DISCONNECT_GRACE": 0.3})
 async def test_sync_code_runs_after_a_sync_call_that_was_cancelled_on_its_way_back(
     seen: list[Any],
