@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, cast
 
-from channels.typing import App, Receive, Scope, Send
+from channels.typing import App, Event, Receive, Scope, Send
 
 Call = Callable[[Any, Scope, Receive, Send], Coroutine[Any, Any, Any]]
 
@@ -78,12 +78,20 @@ async def deny(
     Touches no channel layer. The server answers with status 403; ``code`` and ``reason`` stay in
     the event for tests and logs (ASGI 3.0, websocket.close before accept).
     """
-    event: dict[str, Any] = {"type": "websocket.close"}
+    event: Event = {"type": "websocket.close"}
     if code is not None:
         event["code"] = code
     if reason is not None:
         event["reason"] = reason
+    await deny_with([event], receive, send)
+
+
+async def deny_with(answer: Iterable[Event], receive: Receive, send: Send) -> None:
+    """Answer a WebSocket handshake, then wait for the server to end the connection.
+
+    A client that has left already is sent nothing.
+    """
+    waiting = list(answer)
     while (await receive())["type"] != "websocket.disconnect":
-        if event:
-            await send(event)
-            event = {}
+        while waiting:
+            await send(waiting.pop(0))

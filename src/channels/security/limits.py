@@ -10,12 +10,14 @@ from typing import Any, Final
 from channels import telemetry
 from channels._core.events import denial_events
 from channels.conf import channels_settings
-from channels.middleware import BaseMiddleware, hands_over
+from channels.middleware import BaseMiddleware, deny_with, hands_over
 from channels.typing import Receive, Scope, Send
 
 USER: Final = "max_connections_per_user"
 ADDRESS: Final = "max_connections_per_address"
 TOO_MANY: Final = 429
+SENTENCE: Final = b"too many connections"
+PLAIN: Final = ((b"content-type", b"text/plain"),)
 
 Counted = tuple[str, Hashable, int]
 """A limit, under which key a connection counts for it, and how many may."""
@@ -53,7 +55,8 @@ class ConnectionLimits(BaseMiddleware):
         limit = _enter(counted)
         if limit is not None:
             telemetry.emit(telemetry.ConnectionLimited(limit))
-            return await _refuse(scope, receive, send)
+            answer = denial_events(scope, TOO_MANY, SENTENCE, headers=PLAIN)
+            return await deny_with(answer, receive, send)
         try:
             return await self.inner(scope, receive, send)
         finally:
@@ -89,12 +92,3 @@ def _leave(counted: tuple[Counted, ...]) -> None:
             _open[limit, key] -= 1
             if not _open[limit, key]:
                 del _open[limit, key]
-
-
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
-    answer = denial_events(
-        scope, TOO_MANY, b"too many connections", headers=[(b"content-type", b"text/plain")]
-    )
-    while (await receive())["type"] != "websocket.disconnect":
-        while answer:
-            await send(answer.pop(0))

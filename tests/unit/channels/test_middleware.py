@@ -11,7 +11,7 @@ from typing import Any
 import asgiref.sync
 import pytest
 
-from channels.middleware import BaseMiddleware, deny, hands_over
+from channels.middleware import BaseMiddleware, deny, deny_with, hands_over
 from channels.routing import URLRouter
 from channels.typing import Receive, Scope, Send
 
@@ -98,6 +98,23 @@ async def test_denying_says_code_and_reason_where_given() -> None:
 
 async def test_a_client_that_has_left_already_is_sent_nothing() -> None:
     assert await denial("websocket.disconnect") == []
+
+
+async def test_an_answer_of_several_events_is_given_once() -> None:
+    waiting = ["websocket.connect", "websocket.receive", "websocket.disconnect"]
+    sent: list[dict[str, Any]] = []
+
+    async def next_event() -> dict[str, Any]:
+        return {"type": waiting.pop(0)}
+
+    async def note(event: dict[str, Any]) -> None:
+        sent.append(event)
+
+    answer = [{"type": "websocket.http.response.start"}, {"type": "websocket.http.response.body"}]
+    await deny_with(tuple(answer), next_event, note)
+
+    assert sent == answer
+    assert waiting == []
 
 
 # Handing over
