@@ -154,10 +154,8 @@ class WebsocketConsumer(_Groups, SyncConsumer):
         """
         try:
             event = send_event(text_data, bytes_data)
-        except TypeError:
-            if not isinstance(text_data, Promise):
-                raise
-            event = send_event(str(text_data), None)
+        except TypeError as error:
+            event = _lazy_event(text_data, error)
         sent = super().send(event)
         if close:
             self.close(close)
@@ -290,10 +288,8 @@ class AsyncWebsocketConsumer(_Groups):
         """
         try:
             event = send_event(text_data, bytes_data)
-        except TypeError:
-            if not isinstance(text_data, Promise):
-                raise
-            event = send_event(str(text_data), None)
+        except TypeError as error:
+            event = _lazy_event(text_data, error)
         sent = await super().send(event)
         if close:
             await self.close(close)
@@ -358,6 +354,16 @@ class AsyncJsonWebsocketConsumer(AsyncWebsocketConsumer):
     async def encode_json(cls, content: Any) -> str:
         """Encode as JSON text; override for another encoder."""
         return json.dumps(content)
+
+
+def _lazy_event(text: Any, error: TypeError) -> Event:
+    """Build ``websocket.send`` of a lazy translation, or raise ``error`` if it is none.
+
+    Asked only then: plain text, which almost all is, pays nothing for it.
+    """
+    if not isinstance(text, Promise):
+        raise error
+    return send_event(str(text), None)
 
 
 def _explain(error: TypeError, method: Callable[..., Any]) -> None:
