@@ -243,6 +243,8 @@ class Parking(Handling):
     def _fail(self, error: BaseException) -> None:  # from Python 3.12 on
         """Let the task raise what a handler has raised."""
         self._busy = False
+        if self._eviction is not None:
+            self._eviction.stop()
         self._failure = error
         self.wake()
 

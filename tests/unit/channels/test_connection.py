@@ -257,6 +257,54 @@ async def test_a_sync_handler_that_outlives_its_client_is_named_and_left_behind(
     assert answers == [False]
 
 
+class Brief(WebsocketConsumer):
+    """Handles a frame for as long as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.release = threading.Event(), threading.Event()
+
+    def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        self.begun.set()
+        self.release.wait(5)
+
+
+class AsyncBrief(AsyncWebsocketConsumer):
+    """Does so too, and takes a turn of the event loop for its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.release = threading.Event(), threading.Event()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        self.begun.set()
+        await until(self.release.is_set)
+
+    async def disconnect(self, code: int) -> None:
+        await asyncio.sleep(0)
+
+
+@override_settings(CHANNELS={"DISCONNECT_GRACE": GRACE})
+@pytest.mark.parametrize("kind", [Brief, AsyncBrief])
+async def test_no_handler_is_named_once_the_connection_has_ended(
+    kind: type[Brief | AsyncBrief], caplog: pytest.LogCaptureFixture
+) -> None:
+    consumer, events = kind(), asyncio.Queue[dict[str, Any]]()
+    events.put_nowait(CONNECT)
+    app = asyncio.create_task(consumer(dict(SOCKET), events.get, swallow))
+    # From Python 3.12 on, what arrives when its task is parked is handled without that.
+    await asyncio.sleep(GRACE / 2)
+    events.put_nowait(frame("x"))
+    await until(consumer.begun.is_set)
+    events.put_nowait(DISCONNECT)
+    await until(events.empty)
+    consumer.release.set()
+    await app
+    await asyncio.sleep(2 * GRACE)
+
+    assert caplog.text == ""
+
+
 class Overdue(WebsocketConsumer):
     """Has a handler whose end arrives in the very turn of the event loop that cancels it.
 
