@@ -186,6 +186,10 @@ class Link(Lifeline):
     def call(self, *command: Any, repeatable: bool = True) -> asyncio.Future[Reply]:
         """Send a command; the future gets the answer.
 
+        Raises:
+            TypeError: A word is no ``str``, ``bytes``, ``int`` or ``float``. Nothing was sent.
+            UnicodeEncodeError: A ``str`` is no text. Nothing was sent.
+
         Raises, out of the future:
             RedisUnavailableError: No answer within the budget, or the call may not be repeated
                 and the connection broke. It may or may not have been executed.
@@ -216,11 +220,15 @@ class Link(Lifeline):
         Returns:
             Whether that was done; not without a connection, nor with ``MOST_POSTED`` unanswered,
             nor where the last answer was a refusal, which is to be raised to somebody.
+
+        Raises:
+            TypeError, UnicodeEncodeError: See ``call``.
         """
         if self._wire is None or self._has_refused or len(self._pending) >= MOST_POSTED:
             return False
-        self._last_posted = posted = Posted(answered)
+        posted = Posted(answered)
         self._begin(command, posted, repeatable)
+        self._last_posted = posted
         return True
 
     async def settle(self) -> None:
@@ -249,11 +257,13 @@ class Link(Lifeline):
         call.repeatable = repeatable
         if not self._pending:
             self._heard_at = now
-        self._pending.append(call)
-        if self._wire is None:
-            self.connect()
-        elif not self._refused:
+        # What cannot be written must not stand in line: the next answers are for others.
+        if self._wire is not None and not self._refused:
             self._write(call, self._wire)
+        else:
+            pack(*(word for word in command if type(word) is not Stamp))
+            self.connect()
+        self._pending.append(call)
         if self._timer is None:
             self._watch()
 
@@ -266,10 +276,10 @@ class Link(Lifeline):
         return max(self._away_since + self._budget, now + LAST_CHANCE)
 
     def _write(self, call: Call, wire: Wire) -> None:
-        self._written += 1
         # Looked for in one step, and not in one for each word.
         kinds = list(map(type, call.command))
         wire.write(pack(*(self._stamped(call, kinds) if Stamp in kinds else call.command)))
+        self._written += 1
 
     def _stamped(self, call: Call, kinds: list[type]) -> Command:
         if not call.number:

@@ -120,8 +120,10 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
 
         Raises:
             AssertionError: ``message`` is not a dict. Nothing was sent.
-            TypeError: The message cannot be serialized. Nothing was sent.
+            TypeError: The message cannot be serialized, or ``channel`` is no ``str``. Nothing was
+                sent.
             RedisUnavailableError: Redis did not answer in time. It may have been sent.
+            UnicodeEncodeError: ``channel`` is no text. Nothing was sent.
         """
         self._require_message(message)
         payload = self.serialize(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -12,7 +13,7 @@ import pytest
 import redis.exceptions
 
 from channels_redis._lifeline import close_all
-from channels_redis._link import ASK_SERVER, Link
+from channels_redis._link import ASK_SERVER, STAMP, Link
 from channels_redis.exceptions import RedisRefusedError, RedisUnavailableError
 from tests.slow import SLOW
 
@@ -146,3 +147,25 @@ async def test_a_connection_that_cannot_be_begun_is_made_again(
         await close_all([link])
 
     assert "Lost Redis shard one: nobody knows why; connecting again." in caplog.text
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+@pytest.mark.parametrize("word", [None, "a lone surrogate \ud800"])
+async def test_what_cannot_be_written_is_raised_and_nobody_gets_anothers_answer(
+    connect: Connect, word: str | None, *, is_connected: bool
+) -> None:
+    link = Link(connect, name="one", logger=logging.getLogger("test"))
+    try:
+        if is_connected:
+            await link.call("ECHO", "before")
+        for send in (link.call, functools.partial(link.post, answered=print)):
+            if is_connected or send == link.call:
+                with pytest.raises((TypeError, UnicodeEncodeError)):
+                    send("ECHO", STAMP, word)
+        calls = [link.call("ECHO", word) for word in ("first", "second")]
+
+        async with asyncio.timeout(5 * SLOW):
+            assert await asyncio.gather(*calls) == [b"first", b"second"]
+            await link.settle()
+    finally:
+        await close_all([link])
