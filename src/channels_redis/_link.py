@@ -177,7 +177,7 @@ class Link(Lifeline):
         # Of the present connection, whose server was not the right one, in their order.
         self._refused: list[Call] = []
         self._refusal_was: Exception = ConnectionError()
-        # Nothing has come since a ``settle`` gave up.
+        # Nothing has come since a ``wait_for`` gave up.
         self._is_silent = False
         self._has_refused = False
         self._last_posted: Posted | None = None
@@ -232,14 +232,19 @@ class Link(Lifeline):
         return True
 
     async def settle(self) -> None:
-        """Return when all that was posted is answered, or after ``LAST_CHANCE`` seconds.
-
-        At once where that was waited for in vain, and the server has not said anything since.
-        """
+        """Return when all that was posted is answered; see ``wait_for``."""
         last = self._last_posted
-        if last is not None and not last.done() and not self._is_silent:
-            await asyncio.wait([last.end()], timeout=LAST_CHANCE)
-            self._is_silent = not last.done()
+        if last is not None and not last.done():
+            await self.wait_for(last.end())
+
+    async def wait_for(self, *answers: asyncio.Future[Any]) -> None:
+        """Return when these have come, or after ``LAST_CHANCE`` seconds.
+
+        At once where others were waited for in vain, and the server has not said anything since.
+        """
+        if not self._is_silent:
+            _, missing = await asyncio.wait(answers, timeout=LAST_CHANCE)
+            self._is_silent = bool(missing)
 
     def close(self) -> None:
         """Close the connection for good; what has no answer fails."""
@@ -319,6 +324,7 @@ class Link(Lifeline):
             self._server = _run_id(answers[self._greeting.index(ASK_SERVER)])
 
     def _opened(self, wire: Wire) -> None:
+        self._is_silent = False
         # Before the repeated calls: they may be answered by what this sends.
         if self._restored is not None:
             self._restored()

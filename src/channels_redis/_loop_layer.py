@@ -15,7 +15,6 @@ from channels_redis._connection import RedisError, Shard
 from channels_redis._health import ShardHealth
 from channels_redis._keys import Keys
 from channels_redis._lifeline import close_all
-from channels_redis._link import LAST_CHANCE
 from channels_redis._node import BATCH, InboxReader, NodeOptions, ShardNode
 from channels_redis._wire import Reply
 
@@ -134,11 +133,12 @@ class RedisLoopLayer:
         return len(self.nodes) == 1 and self.nodes[0].post_to_group(group, envelope, answered)
 
     async def settle(self) -> None:
-        """Return when all that was posted is answered, or after a second."""
+        """Return when all that was posted is answered, or after two seconds at most."""
         for node in self.nodes:
             await node.link.settle()
         if self.rests:
-            await asyncio.wait(self.rests, timeout=LAST_CHANCE)
+            # Only what was posted leaves any, to the one server.
+            await self.nodes[0].link.wait_for(*self.rests)
 
     def ring(self, channel: str) -> None:
         """Have the readers of a normal channel look for messages."""

@@ -383,3 +383,50 @@ async def test_a_layer_whose_closing_was_cancelled_hears_again(
         await here.other.group_send("room", {"type": "line", "n": 2})
         async with asyncio.timeout(10 * SLOW):
             assert (await here.layer.receive(ear))["n"] == 2
+
+
+async def test_whoever_leaves_many_groups_waits_once_for_what_goes_to_normal_channels(
+    make: Make, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(make, RedisChannelLayer) as here:
+        await here.layer.group_add("room", "jobs")
+        monkeypatch.setattr("channels_redis._layer.is_stepping", lambda: True)
+        monkeypatch.setattr("channels_redis._link.LAST_CHANCE", 0.1)
+        await here.layer.group_send("room", {"type": "line", "n": 1})
+        async with asyncio.timeout(10 * SLOW):
+            while not here.layer._homes.at_home().rests:  # noqa: ASYNC110 - the layer does it
+                await asyncio.sleep(0)
+        server.pause()
+        began = time.monotonic()
+        for number in range(100):
+            await here.layer.group_discard(f"room{number}", await here.layer.new_channel())
+
+        assert time.monotonic() - began < 2 * SLOW
+        server.resume()
+        async with asyncio.timeout(10 * SLOW):
+            assert (await here.other.receive("jobs"))["n"] == 1
+
+
+@pytest.mark.parametrize("backend", BOTH)
+async def test_a_new_connection_is_waited_for_although_the_old_one_was_in_vain(
+    make: Make, server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(make, backend) as here:
+        connections = here.layer._homes.at_home()
+        link = connections.nodes[0].link if backend is RedisChannelLayer else connections._links[0]
+        monkeypatch.setattr("channels_redis._layer.is_stepping", lambda: True)
+        monkeypatch.setattr("channels_redis._link.LAST_CHANCE", 0.1)
+        server.pause()
+        await here.layer.group_send("room", {"type": "line", "n": 1})
+        await connections.settle()
+        link.break_off(ConnectionError("cut"))
+        server.resume()
+        async with asyncio.timeout(10 * SLOW):
+            while not link.is_connected:  # noqa: ASYNC110 - it connects by itself
+                await asyncio.sleep(0)
+        monkeypatch.setattr("channels_redis._link.LAST_CHANCE", 10 * SLOW)
+        await here.layer.group_send("room", {"type": "line", "n": 2})
+        await connections.settle()
+
+        assert link._last_posted is not None
+        assert link._last_posted.done()
