@@ -47,6 +47,7 @@ class Home(Generic[R]):
         self.loop = asyncio.get_running_loop()
         self.resident = resident
         self._left = left
+        self._moving = asyncio.Lock()
         self._guard = self._until_the_loop_ends()
         # Its first step makes it known to the loop; it waits for nothing.
         with contextlib.suppress(StopIteration):
@@ -63,7 +64,9 @@ class Home(Generic[R]):
 
     async def move_out(self) -> None:
         """Close the connections now; on their loop."""
-        await self._guard.aclose()
+        # A generator cannot be closed by two at a time.
+        async with self._moving:
+            await self._guard.aclose()
 
     async def _until_the_loop_ends(self) -> AsyncGenerator[None]:
         try:

@@ -107,8 +107,8 @@ class RedisLoopLayer:
             keeper.cancel()
         for reader in self.readers:
             reader.stop()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
         try:
+            await asyncio.gather(*self._keepers, return_exceptions=True)
             await self.settle()
             for shard, _ in self._layer.shards:
                 await shard.close()

@@ -155,8 +155,8 @@ class RedisPubSubLoopLayer:
         """Close every connection."""
         for echo in self._echoes:
             echo.cancel()
-        await asyncio.gather(*self._echoes, return_exceptions=True)
         try:
+            await asyncio.gather(*self._echoes, return_exceptions=True)
             await self.settle()
             for shard in self._layer.shards:
                 await shard.close()

@@ -430,3 +430,32 @@ async def test_a_new_connection_is_waited_for_although_the_old_one_was_in_vain(
 
         assert link._last_posted is not None
         assert link._last_posted.done()
+
+
+@pytest.mark.parametrize("backend", BOTH)
+async def test_closing_that_is_cancelled_at_its_begin_leaves_no_connection(
+    make: Make, server: Server, backend: Any
+) -> None:
+    async with stage(make, backend) as here:
+        before = server.connections()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await here.layer.close_pools()
+
+        async with asyncio.timeout(10 * SLOW):
+            while server.connections() > before - 2:  # noqa: ASYNC110 - they close by themselves
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("backend", BOTH)
+async def test_two_may_close_a_layer_at_once(
+    make: Make, server: Server, backend: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(make, backend) as here:
+        monkeypatch.setattr("channels_redis._layer.is_stepping", lambda: True)
+        with server.client() as client:
+            client.execute_command("CLIENT", "PAUSE", 200, "WRITE")
+        await here.layer.group_send("room", {"type": "line", "n": 1})
+        await asyncio.gather(here.layer.close_pools(), here.layer.close_pools())
+
+        assert await here.heard() == 1
