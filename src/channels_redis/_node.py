@@ -291,12 +291,22 @@ class InboxReader:
                 continue
             entries = answer[0][1] if answer else []
             delete = ("XDEL", self._key, *[entry[0] for entry in entries]) if entries else None
+            await self._hand_out(entries, seen)
+
+    async def _hand_out(self, entries: Sequence[tuple[bytes, Any]], seen: LatestNumbers) -> None:
+        taken: list[bytes] = []
+        try:
             for identity, fields in entries:
+                taken.append(identity)
                 # An entry that was deleted meanwhile has no fields.
                 if fields and seen.is_new(fields[1]):
                     later = self._arrived(fields[-1], int(identity.partition(b"-")[0]))
                     if later is not None:
                         await asyncio.wait([later])
+        except asyncio.CancelledError:
+            # The inbox's next reader must not find them again.
+            self.link.post("XDEL", self._key, *taken, answered=lambda _: None)
+            raise
 
 
 class LatestNumbers:

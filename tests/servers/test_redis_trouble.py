@@ -428,6 +428,29 @@ async def test_closed_connections_are_made_again_for_consumers_that_are_still_th
     layer.detach(channel)
 
 
+async def test_a_message_that_goes_out_while_the_layer_is_closed_comes_once(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("channels.layers.fan_out.SLICE", 0)
+    layer, other = make(), make()
+    layer._listen()
+    channels = [await layer.new_channel() for _ in range(100)]
+    for channel in channels:
+        await layer.group_add("room", channel)
+
+    sending = asyncio.create_task(other.group_send("room", tick(1)))
+    async with asyncio.timeout(10 * SLOW):
+        while channels[0] not in layer.channels:  # noqa: ASYNC110 - a hub has no event
+            await asyncio.sleep(0)
+    assert channels[-1] not in layer.channels
+    await layer.close_pools()
+    layer._listen()
+    await sending
+    await other.group_send("room", tick(2))
+
+    assert [[await receive(layer, each) for _ in range(2)] for each in channels] == [[1, 2]] * 100
+
+
 async def test_a_send_that_fails_takes_no_room(make: Make) -> None:
     layer = make(hosts=[("127.0.0.1", free_port())], timeout=0.1, capacity=1)
     channel = await layer.new_channel()
