@@ -120,6 +120,8 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
     async def send(self, channel: str, message: Message) -> None:
         """Queue ``message``. One round trip.
 
+        To a normal channel it goes behind what handlers here have sent without waiting.
+
         What a specific channel of another process has no room for is dropped there, counted.
 
         Raises:
@@ -199,7 +201,10 @@ class RedisChannelLayer(UpstreamNames, RedisLayer[RedisLoopLayer]):
                 raise ChannelFull(channel, self._inbox_capacity)
 
     async def group_discard(self, group: str, channel: str) -> None:
-        """Take ``channel`` out of ``group``. No round trip for a channel of this process.
+        """Take ``channel`` out of ``group``. One round trip for a channel of another process.
+
+        One of this process leaves once Redis has answered what handlers here have sent without
+        waiting, or after two seconds; mostly at once.
 
         Raises:
             InvalidNameError: A name breaks the grammar.

@@ -167,7 +167,11 @@ class RedisPubSubChannelLayer(RedisLayer[RedisPubSubLoopLayer]):
         await self._join(group, channel)
 
     async def group_discard(self, group: str, channel: str) -> None:
-        """Take ``channel`` out of ``group``. No round trip."""
+        """Take ``channel`` out of ``group``. No round trip of its own.
+
+        It leaves once Redis has answered what handlers here have sent without waiting, or after a
+        second; mostly at once.
+        """
         await self._settle_posted()
         self._hub.leave(group, channel)
 
