@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from channels import background
 from channels_redis._carrying import Carried
+from channels_redis.exceptions import RedisUnavailableError
 
 
 class Resident(Protocol):
@@ -156,7 +157,10 @@ class Homes(Generic[R]):
     def _resident(self) -> R:
         if (here := self.at_home()) is not None:
             return here
-        if self._outside is None or self._outside.loop is not asyncio.get_running_loop():
+        loop = asyncio.get_running_loop()
+        if not background.owns(loop):
+            raise RedisUnavailableError("the event loop of the Redis layer is about to end")
+        if self._outside is None or self._outside.loop is not loop:
             self._outside = Home(self._make(), self._left_outside)
         return self._outside.resident
 

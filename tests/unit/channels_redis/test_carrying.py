@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from channels_redis._carrying import Carried
+from channels_redis._homes import Homes
 from channels_redis.exceptions import RedisUnavailableError
 from tests.slow import SLOW
 
@@ -109,3 +110,36 @@ async def test_a_loop_that_cancels_the_work_or_has_ended_is_an_error_of_the_laye
     closed.close()
     with pytest.raises(RedisUnavailableError, match="has ended"):
         await Carried(cancelled, closed).wait()
+
+
+class Nothing:
+    """Lives on an event loop and has no connections."""
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_an_event_loop_that_has_closed_its_connections_makes_no_new_ones(
+    elsewhere: asyncio.AbstractEventLoop,
+) -> None:
+    homes = Homes(Nothing, orphaned=lambda: None, forked=lambda: None)
+    has_settled, is_called = threading.Event(), threading.Event()
+
+    async def end() -> None:
+        home = homes.settle()
+        has_settled.set()
+        is_called.wait()
+        await home.move_out()
+
+    async def work(there: Nothing) -> Nothing:
+        return there
+
+    ended = asyncio.run_coroutine_threadsafe(end(), elsewhere)
+    has_settled.wait()
+    answer = homes.run(work)
+    is_called.set()
+
+    with pytest.raises(RedisUnavailableError, match="about to end"):
+        await answer
+    await asyncio.wrap_future(ended)
+    assert isinstance(await homes.run(work), Nothing)
