@@ -188,6 +188,33 @@ async def test_what_cannot_be_delivered_is_skipped_and_the_reader_lives(
 
 
 @pytest.mark.parametrize("backend", BOTH)
+async def test_what_fails_halfway_through_a_group_is_counted_for_the_rest(
+    make: Make, backend: Any, told: list[telemetry.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("channels.layers.fan_out.SLICE", 0)
+    layer = make(backend)
+    arrived: list[str] = []
+
+    def take(number: int, frame: Any) -> None:
+        if number == 50:
+            raise LookupError("deliberate")
+        arrived.append(frame["text"])
+
+    for number in range(100):
+        channel = await layer.new_channel()
+        layer.attach(channel, lambda: None).express = partial(take, number)
+        await layer.group_add("room", channel)
+    for _ in range(2):
+        await make(backend).group_send("room", {"type": "websocket.send", "text": "to all"})
+
+    failed = telemetry.MessageDropped("room", "failed", 50)
+    async with asyncio.timeout(10 * SLOW):
+        while told.count(failed) < 2:  # noqa: ASYNC110 - telemetry has no event
+            await asyncio.sleep(0.01)
+    assert len(arrived) == 2 * 50
+
+
+@pytest.mark.parametrize("backend", BOTH)
 async def test_a_broadcast_without_a_payload_is_refused_where_it_is_sent(
     make: Make, backend: Any
 ) -> None:

@@ -173,6 +173,8 @@ class BrokeredChannelLayer(BaseChannelLayer):
         """Hand a message to the members here; read no more until what this returns is done."""
         # Nothing is left in line: what the reader has next may be of the same sender.
         fan = self._hub.fan_out(group, copies_of(message), age, ended=self._fan_out_ended)
+        # The reader waits, but what fails is not for it: that is counted.
+        fan.is_left = fan.done is not None
         self._hub.sweep()
         return fan.done
 

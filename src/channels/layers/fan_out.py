@@ -84,7 +84,7 @@ class FanOut:
         dropped: Members that were over their capacity.
         failure: Why it does not reach the other members.
         done: Done at the end, for whoever waits.
-        is_left: Its sender does not wait.
+        is_left: Its sender does not wait, or is not to be told what fails.
     """
 
     # Without keywords: with them, Python makes an object in twice the time.
