@@ -208,7 +208,7 @@ class RedisPubSubLoopLayer:
 
     def forget_channel(self, channel: str) -> None:
         """Listen to such a channel no more."""
-        self._shards[self._layer.shard_of(channel)].unsubscribe(Kinds.TOPIC, channel)
+        self._unsubscribe(self._layer.shard_of(channel), Kinds.TOPIC, channel)
 
     async def _find_out_and_publish(self, group: str, payload: bytes) -> None:
         await self._sharding.find_out()
@@ -224,8 +224,12 @@ class RedisPubSubLoopLayer:
 
     def _unregister(self, group: str) -> None:
         index, topic = self._place(group)
-        kind = self._sharding.kind or Kinds.TOPIC
-        self._shards[index].unsubscribe(kind, topic)
+        self._unsubscribe(index, self._sharding.kind or Kinds.TOPIC, topic)
+
+    def _unsubscribe(self, index: int, kind: str, topic: str) -> None:
+        # Where the layer was closed, there may be connections again that only send.
+        if self._shards:
+            self._shards[index].unsubscribe(kind, topic)
 
     async def _listen(self, index: int, kind: str, topic: str, *, group: str | None = None) -> None:
         arrived: Arrived

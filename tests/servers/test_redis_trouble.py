@@ -455,6 +455,25 @@ async def test_closed_connections_are_made_again_for_consumers_that_are_still_th
     layer.detach(channel)
 
 
+@pytest.mark.parametrize("backend", BOTH)
+async def test_leaving_what_was_closed_is_no_error_where_other_threads_send(
+    make: Make, backend: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    layer = make(backend)
+    channel = await layer.new_channel()
+    inbox = layer.attach(channel, lambda: None)
+    await layer.group_add("room", channel)
+    await layer.close_pools()
+
+    await asyncio.to_thread(async_to_sync(layer.group_send), "room", tick(1))
+    await layer.group_discard("room", channel)
+    await asyncio.to_thread(async_to_sync(layer.group_send), "room", tick(2))
+
+    assert inbox.qsize() == 0
+    assert "Exception in callback" not in caplog.text
+    layer.detach(channel)
+
+
 async def test_a_message_that_goes_out_while_the_layer_is_closed_comes_once(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
