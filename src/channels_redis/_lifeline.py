@@ -187,6 +187,9 @@ class Lifeline:
             for command in self._greeting:
                 wire.write(pack(*command))
             self._greeted([_require_success(await answers.get()) for _ in self._greeting])
+            # A loss that came with the last answer will not be told again.
+            while not answers.empty():
+                _require_success(answers.get_nowait())
         except BaseException:
             wire.close()
             raise

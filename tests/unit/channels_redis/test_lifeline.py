@@ -169,3 +169,24 @@ async def test_what_cannot_be_written_is_raised_and_nobody_gets_anothers_answer(
             await link.settle()
     finally:
         await close_all([link])
+
+
+async def test_what_is_no_answer_behind_the_greeting_is_a_failed_attempt() -> None:
+    answers = iter([b"+PONG\r\n@ no answer\r\n"])
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError), contextlib.closing(writer):
+            while await reader.read(1000):
+                writer.write(next(answers, b"+PONG\r\n"))
+
+    async def connect() -> asyncio.StreamWriter:
+        return (await asyncio.open_connection(*server.sockets[0].getsockname()))[1]
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    link = Link(connect, name="one", logger=logging.getLogger("test"), greeting=(("PING",),))
+    async with server:
+        try:
+            async with asyncio.timeout(5 * SLOW):
+                assert await link.call("PING") == b"PONG"
+        finally:
+            await close_all([link])
