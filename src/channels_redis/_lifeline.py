@@ -172,7 +172,7 @@ class Lifeline:
             self._logger.warning("Redis shard %s is back after %.2f s.", self.name, away)
             telemetry.emit(telemetry.BrokerConnectionRestored(self.name, away))
         self._has_connected = True
-        self._away_since = None
+        self._away_since = self._why = None
         try:
             self._opened(wire)
         # A connection that was begun by halves would give answers to the wrong callers.

@@ -387,7 +387,7 @@ class Link(Lifeline):
         return redis.exceptions.ResponseError(str(reply))
 
     def _error(self, what: str) -> RedisUnavailableError:
-        if self._why is None or self._wire is not None:
+        if self._why is None:
             return RedisUnavailableError(f"Redis shard {self.name} {what}")
         kind = RedisRefusedError if is_refusal(self._why) else RedisUnavailableError
         return kind(f"Redis shard {self.name} {what}: {self._why}")

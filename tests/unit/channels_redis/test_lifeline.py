@@ -190,3 +190,15 @@ async def test_what_is_no_answer_behind_the_greeting_is_a_failed_attempt() -> No
                 assert await link.call("PING") == b"PONG"
         finally:
             await close_all([link])
+
+
+async def test_what_a_call_failed_of_is_not_an_outage_that_is_over(connect: Connect) -> None:
+    link = Link(connect, name="one", logger=logging.getLogger("test"))
+    await link.call("ECHO", "before")
+    link.break_off(ConnectionError("cut"))
+    await link.call("ECHO", "after")
+    unanswered = link.call("ECHO", "never")
+    await close_all([link])
+
+    with pytest.raises(RedisUnavailableError, match=r"^Redis shard one is closed$"):
+        await unanswered
