@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from channels_redis.exceptions import RedisUnavailableError
 
 T = TypeVar("T")
+
+LOOK: Final = 1.0
+"""Seconds between two looks whether the other event loop still runs."""
 
 
 class Carried(Generic[T]):
@@ -23,7 +26,7 @@ class Carried(Generic[T]):
         RedisUnavailableError: ``there`` has ended.
     """
 
-    __slots__ = ("_answer", "_here", "_is_given_up", "_outcome", "_there", "_work")
+    __slots__ = ("_answer", "_here", "_is_given_up", "_outcome", "_there", "_timer", "_work")
 
     def __init__(self, work: Callable[[], Awaitable[T]], there: asyncio.AbstractEventLoop) -> None:
         self._work = work
@@ -35,21 +38,32 @@ class Carried(Generic[T]):
         try:
             there.call_soon_threadsafe(self._begin)
         except RuntimeError as error:
-            raise RedisUnavailableError("the event loop of the Redis layer has ended") from error
+            raise _ended() from error
+        self._timer = self._here.call_later(LOOK, self._look)
 
     async def wait(self) -> T:
         """Return the result, or raise what the work raised; cancelling cancels the work.
 
         Raises:
-            RedisUnavailableError: The other event loop cancelled it.
+            RedisUnavailableError: The other event loop cancelled it, or has stopped.
         """
         try:
             return await self._answer
         except asyncio.CancelledError:
-            self._is_given_up = True
-            with contextlib.suppress(RuntimeError):  # it has ended
-                self._there.call_soon_threadsafe(self._give_up)
+            self._give_up()
             raise
+        finally:
+            self._timer.cancel()
+
+    def _look(self) -> None:
+        """Wait no longer for an event loop that has stopped."""
+        if self._answer.done():
+            return
+        if self._there.is_running():
+            self._timer = self._here.call_later(LOOK, self._look)
+        else:
+            self._answer.set_exception(_ended())
+            self._give_up()
 
     def _begin(self) -> None:
         if self._is_given_up:
@@ -79,5 +93,14 @@ class Carried(Generic[T]):
             self._answer.set_exception(error)
 
     def _give_up(self) -> None:
+        self._is_given_up = True
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._there.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
         if self._outcome is not None:
             self._outcome.cancel()
+
+
+def _ended() -> RedisUnavailableError:
+    return RedisUnavailableError("the event loop of the Redis layer has ended")

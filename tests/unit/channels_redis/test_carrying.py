@@ -112,6 +112,29 @@ async def test_a_loop_that_cancels_the_work_or_has_ended_is_an_error_of_the_laye
         await Carried(cancelled, closed).wait()
 
 
+async def test_a_loop_that_stops_while_it_works_is_an_error_of_the_layer(
+    elsewhere: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = []
+
+    async def stop() -> None:
+        elsewhere.stop()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.append(1)
+            raise
+
+    monkeypatch.setattr("channels_redis._carrying.LOOK", 0.01)
+    async with asyncio.timeout(5 * SLOW):
+        with pytest.raises(RedisUnavailableError, match="has ended"):
+            await Carried(stop, elsewhere).wait()
+    assert cancelled == []
+    # Should it go on nevertheless, nobody waits for the work.
+    await asyncio.to_thread(elsewhere.run_until_complete, asyncio.sleep(0.01))
+    assert cancelled == [1]
+
+
 class Nothing:
     """Lives on an event loop and has no connections."""
 
