@@ -9,12 +9,14 @@ import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, NamedTuple
 
 import asgiref.sync
 
 OWN_CODE: Final = str(Path(__file__).parent)
 LOOP: Final = str(Path(__file__).with_name("connection.py"))
+PARK: Final = str(Path(__file__).with_name("parking.py")), "_park"
 DISPATCH: Final = str(Path(__file__).with_name("consumer.py"))
 CALLS: Final = str(Path(__file__).with_name("topics") / "subscription.py")
 BRIDGE: Final = str(Path(asgiref.sync.__file__))
@@ -31,22 +33,16 @@ class Place(NamedTuple):
     function: str
 
 
-def where_it_waits(task: asyncio.Task[Any], thread_id: int | None = None, begun: Any = None) -> str:
+def where_it_waits(task: asyncio.Task[Any], thread_id: int | None = None) -> str:
     """Return ``function at file:line`` of the application's own code that waits now.
 
     The innermost place is named too if it is elsewhere.
 
     Args:
-        task: The task that runs the handler, suspended.
+        task: The task that runs the handler, suspended, or that is parked meanwhile.
         thread_id: The thread that runs it, if that is another.
-        begun: What awaits it, if that is not the task.
     """
-    if begun is not None:
-        places = list(_coroutine_places(begun))
-    elif thread_id is None:
-        places = _handler_places(task)
-    else:
-        places = _thread_places(thread_id)
+    places = _handler_places(task) if thread_id is None else _thread_places(thread_id)
     foreign = [place for place in places if not place.file.startswith(OWN_CODE)]
     if not foreign:
         return "an unknown line"
@@ -75,12 +71,22 @@ def _coroutine_places(awaited: Any) -> Iterator[Place]:
         if frame is not None:
             code = frame.f_code
             yield Place(code.co_filename, frame.f_lineno, code.co_qualname)
-        if inspect.isgenerator(awaited):
-            # One of ``stepping``: a driver, or ``Begun.finish``, which sends to its driver.
-            frame = awaited.gi_frame
-            awaited = awaited.gi_yieldfrom or (frame and frame.f_locals.get("driver"))
-        else:
-            awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+        awaited = _begun_meanwhile(frame) or _awaited_by(awaited)
+
+
+def _begun_meanwhile(frame: FrameType | None) -> Any:
+    """Return what drives a handler of the connection that is parked in ``frame``, if one does."""
+    if frame is None or (frame.f_code.co_filename, frame.f_code.co_name) != PARK:
+        return None
+    return frame.f_locals["self"].driver()
+
+
+def _awaited_by(awaited: Any) -> Any:
+    if inspect.isgenerator(awaited):
+        # One of ``stepping``: a driver, or ``Begun.finish``, which sends to its driver.
+        frame = awaited.gi_frame
+        return awaited.gi_yieldfrom or (frame and frame.f_locals.get("driver"))
+    return getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
 
 
 def _thread_places(thread_id: int) -> list[Place]:

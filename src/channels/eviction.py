@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from channels import telemetry
@@ -23,11 +22,10 @@ class Eviction:
         consumer: Whose handlers they are, for the log.
         task: What runs them.
         grace: Seconds that each has.
-        driver: Gives what drives a handler that goes on without the task, if one does.
         call: The name of the one call that runs, if it is no handler of a consumer.
     """
 
-    __slots__ = ("_call", "_consumer", "_driver", "_evictions", "_grace", "_task", "_timer")
+    __slots__ = ("_call", "_consumer", "_evictions", "_grace", "_task", "_timer")
 
     def __init__(
         self,
@@ -35,13 +33,11 @@ class Eviction:
         task: asyncio.Task[Any],
         *,
         grace: float,
-        driver: Callable[[], Any] = lambda: None,
         call: str = "",
     ) -> None:
         self._consumer = consumer
         self._task = task
         self._grace = grace
-        self._driver = driver
         self._call = call
         self._timer: asyncio.TimerHandle | None = None
         # Cancellations of ours that nobody has taken back.
@@ -67,9 +63,7 @@ class Eviction:
 
     def _evict(self) -> None:
         is_sync = getattr(self._consumer, "_sync", False)
-        where = where_it_waits(
-            self._task, getattr(self._consumer, "_thread_id", None), self._driver()
-        )
+        where = where_it_waits(self._task, getattr(self._consumer, "_thread_id", None))
         name = self._call or name_that_thing(self._consumer)
         self._evictions += 1
         self._task.cancel()

@@ -84,10 +84,6 @@ class Handling(Sending):
         """Have every message wait its turn."""
         raise NotImplementedError
 
-    def _driver(self) -> Any:
-        """Return what drives the handler that runs, if it goes on without the task."""
-        raise NotImplementedError
-
     def _next(self) -> Event | None:
         # One event of each source per round, the client's first.
         for _ in self._sources:
@@ -152,7 +148,5 @@ class Handling(Sending):
     def _give_grace(self) -> None:
         """Let the handler end soon, now that its client has left."""
         if self._eviction is None:
-            self._eviction = Eviction(
-                self._consumer, self.task, grace=self._grace, driver=self._driver
-            )
+            self._eviction = Eviction(self._consumer, self.task, grace=self._grace)
         self._eviction.start()

@@ -248,7 +248,8 @@ class Parking(Handling):
         self._failure = error
         self.wake()
 
-    def _driver(self) -> Any:
+    def driver(self) -> Any:
+        """Return what drives the handler that goes on while the task is parked, if one does."""
         return self._begun[1].driver if self._begun is not None else None
 
 

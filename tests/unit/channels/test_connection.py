@@ -15,6 +15,7 @@ from asgiref.testing import ApplicationCommunicator
 from django.test import override_settings
 
 from channels import telemetry
+from channels.diagnosis import where_it_waits
 from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer, WebsocketConsumer
 from channels.layers import channel_layers, get_channel_layer
@@ -303,6 +304,30 @@ async def test_no_handler_is_named_once_the_connection_has_ended(
     await asyncio.sleep(2 * GRACE)
 
     assert caplog.text == ""
+
+
+async def test_a_handler_that_goes_on_while_the_task_is_parked_is_found_by_the_task() -> None:
+    class Waits(AsyncWebsocketConsumer):
+        async def receive(
+            self, text_data: str | None = None, bytes_data: bytes | None = None
+        ) -> None:
+            begun.set()
+            await asyncio.sleep(3600)  # it waits here
+
+    begun, events = asyncio.Event(), asyncio.Queue[dict[str, Any]]()
+    events.put_nowait(CONNECT)
+    app = asyncio.create_task(Waits()(dict(SOCKET), events.get, swallow))
+    # From Python 3.12 on, what arrives when its task is parked is handled without that.
+    await asyncio.sleep(GRACE / 2)
+    events.put_nowait(frame("x"))
+    await begun.wait()
+    await asyncio.sleep(0)
+    where = where_it_waits(app)
+    app.cancel()
+    await asyncio.wait([app])
+
+    line = Waits.receive.__code__.co_firstlineno + 4
+    assert f"Waits.receive at {__file__}:{line}" in where
 
 
 class Overdue(WebsocketConsumer):
