@@ -22,7 +22,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError, CommandParser
 
 from channels.conf import server_settings
-from channels.devserver.log import Log
 from channels.routing import get_default_application
 from channels.typing import App
 
@@ -110,12 +109,16 @@ def load_application(options: Mapping[str, Any]) -> Any:
     return application
 
 
-def make_site(application: App, options: Mapping[str, Any], log: Log) -> Site:
-    """Return what ``DevelopmentServer`` serves."""
+def make_site(command: Any, application: App, options: Mapping[str, Any]) -> Site:
+    """Return what ``DevelopmentServer`` serves for ``command``."""
     # Here, because uvicorn is optional.
-    from channels.devserver.site import Site
+    from channels.devserver.site import LONGEST_SHUTDOWN, Site
 
-    return Site(application, options, log)
+    def interrupted() -> None:
+        # A request that blocks its thread can block the end of the event loop as well.
+        _end_soon(command, 0, LONGEST_SHUTDOWN + LONGEST_END)
+
+    return Site(application, options, command.log_action, interrupted=interrupted)
 
 
 def start_message(command: Any, port: int) -> str:
@@ -182,10 +185,14 @@ def ending_promptly(command: Any) -> Iterator[None]:
     finally:
         if command.site is not None:
             command.site.stop()
-        if command._called_from_command_line:
-            end = threading.Timer(LONGEST_END, os._exit, [status])
-            end.daemon = True
-            end.start()
+        _end_soon(command, status, LONGEST_END)
+
+
+def _end_soon(command: Any, status: int, seconds: float) -> None:
+    if command._called_from_command_line:
+        end = threading.Timer(seconds, os._exit, [status])
+        end.daemon = True
+        end.start()
 
 
 def _size(text: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -28,12 +29,20 @@ class Site:
         application: The project's.
         options: Those of the command.
         log: Called for each line of the log.
+        interrupted: Called when a signal ends it, in the main thread.
     """
 
-    def __init__(self, application: App, options: Mapping[str, Any], log: Log) -> None:
+    def __init__(
+        self,
+        application: App,
+        options: Mapping[str, Any],
+        log: Log,
+        *,
+        interrupted: Callable[[], None] = lambda: None,
+    ) -> None:
         application = limit_requests(application, options["http_timeout"])
         application = set_root_path(application, server_settings().root_path)
-        self._server = uvicorn.Server(
+        self._server = _Server(
             uvicorn.Config(
                 log_connections(application, log),
                 interface="asgi3",
@@ -46,6 +55,7 @@ class Site:
                 timeout_graceful_shutdown=LONGEST_SHUTDOWN,
             )
         )
+        self._server.interrupted = interrupted
         self._has_ended = threading.Event()
         self._has_ended.set()
 
@@ -61,6 +71,14 @@ class Site:
         """Close every connection, and wait a little for the end. Safe in any thread."""
         self._server.should_exit = True
         self._has_ended.wait(2 * LONGEST_SHUTDOWN)
+
+
+class _Server(uvicorn.Server):
+    interrupted: Callable[[], None]
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self.interrupted()
 
 
 def _protocol(options: Mapping[str, Any]) -> type[WebSocketProtocol]:

@@ -42,7 +42,7 @@ class Command(command.RunserverCommand):
         """Return what the server serves."""
         if not self.serves_asgi:
             return super().get_handler(*args, **options)
-        self.site = command.make_site(self.get_application(options), options, self.log_action)
+        self.site = command.make_site(self, self.get_application(options), options)
         return self.site
 
     def get_application(self, options: dict[str, Any]) -> Any:

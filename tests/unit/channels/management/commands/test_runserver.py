@@ -140,10 +140,10 @@ def test_application_and_log_may_be_replaced(
     run(custom, "--http_timeout", "30")
 
     assert given == [30]
-    [(served, options, log)] = made_sites
+    [(command, served, options)] = made_sites
+    assert command is custom
     assert served is application
     assert options["websocket_handshake_timeout"] == 5
-    assert log == custom.log_action
 
 
 def test_what_may_be_replaced_has_our_defaults() -> None:
