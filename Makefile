@@ -1,6 +1,6 @@
 # The only door. A recipe is one line; anything longer is a script in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick client lint fix compat matrix bench soak faults brokers conformance fuzz docs dist lock
+.PHONY: help setup demo test quick client lint fix compat matrix newest bench soak faults brokers conformance fuzz docs dist lock
 PYTHON ?= python3
 PROJECT := pyproject.toml tools/setup.sh requirements/build.txt
 
@@ -32,6 +32,9 @@ compat: .venv/.dev ## the same cases against upstream and against us
 
 matrix: .venv/.dev ## the quick tests on each Python and Django
 	@.venv/bin/python tools/matrix.py $(ARGS)
+
+newest: .venv/.dev ## the tests with servers of their own, on the newest Python
+	@tools/redis.sh && .venv/bin/python tools/newest.py $(ARGS)
 
 bench: .venv/.dev ## Seaway beside Django Channels and others, in eight workloads
 	@tools/bench.sh $(ARGS)
