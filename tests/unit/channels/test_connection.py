@@ -285,11 +285,15 @@ class AsyncBrief(AsyncWebsocketConsumer):
         await asyncio.sleep(0)
 
 
-@override_settings(CHANNELS={"DISCONNECT_GRACE": GRACE})
+@override_settings(CHANNELS={"DISCONNECT_GRACE": 10})
 @pytest.mark.parametrize("kind", [Brief, AsyncBrief])
 async def test_no_handler_is_named_once_the_connection_has_ended(
-    kind: type[Brief | AsyncBrief], caplog: pytest.LogCaptureFixture
+    kind: type[Brief | AsyncBrief],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    loop = asyncio.get_running_loop()
+    clock = loop.time
     consumer, events = kind(), asyncio.Queue[dict[str, Any]]()
     events.put_nowait(CONNECT)
     app = asyncio.create_task(consumer(dict(SOCKET), events.get, swallow))
@@ -301,7 +305,9 @@ async def test_no_handler_is_named_once_the_connection_has_ended(
     await until(events.empty)
     consumer.release.set()
     await app
-    await asyncio.sleep(2 * GRACE)
+    monkeypatch.setattr(loop, "time", lambda: clock() + 11)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
     assert caplog.text == ""
 
