@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from channels.per_loop import PerLoop
 
 TICK: Final = 0.25
-"""Seconds between two turns: deadlines are met this much later at most."""
+"""Seconds between two turns: deadlines are met up to so much later, and never earlier."""
 SLOTS: Final = 256
 
 logger: logging.Logger = logging.getLogger("channels.server")
@@ -47,9 +47,12 @@ class Wheel:
     def set(self, timed: Timed, seconds: float) -> None:
         """Let ``timed`` know in ``seconds``, and no more of a deadline set before. O(1)."""
         self.forget(timed)
+        turns = max(1, math.ceil(seconds / TICK))
         if self._timer is None:
             self._start()
-        turns = max(1, math.ceil(seconds / TICK))
+        else:
+            # The next turn comes sooner than in a tick.
+            turns += 1
         timed.slot = (self._now + turns) % SLOTS
         self._slots[timed.slot][timed] = (turns - 1) // SLOTS
         self._held += 1

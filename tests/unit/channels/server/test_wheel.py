@@ -55,10 +55,27 @@ async def test_a_new_deadline_takes_the_place_of_the_old_one(wheel: Wheel) -> No
     wheel.set(waiting, 2)
     wheel.set(waiting, 5)
 
-    turn(wheel, 4)
+    turn(wheel, 5)
     assert waiting.calls == 0
     turn(wheel)
     assert waiting.calls == 1
+
+
+async def test_a_deadline_that_is_set_between_two_turns_is_not_met_early(
+    wheel: Wheel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheel_module, "TICK", 0.05)
+    loop, met = asyncio.get_running_loop(), asyncio.Event()
+    other, waiting = Waiting(), Waiting()
+    waiting.deadline_passed = met.set  # type: ignore[method-assign]
+    wheel.set(other, 1)
+    await asyncio.sleep(0.04)
+
+    begun = loop.time()
+    wheel.set(waiting, 0.1)
+    await met.wait()
+
+    assert loop.time() - begun >= 0.1
 
 
 async def test_what_is_forgotten_is_not_called(wheel: Wheel) -> None:
@@ -76,10 +93,10 @@ async def test_a_failure_is_logged_and_keeps_nobody_else_waiting(
     wheel: Wheel, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing, other = Waiting(fails=True), Waiting()
-    wheel.set(failing, 1)
+    wheel.set(failing, 2)
     wheel.set(other, 1)
 
-    turn(wheel)
+    turn(wheel, 2)
 
     assert other.calls == 1
     assert "failed at its deadline" in caplog.text
