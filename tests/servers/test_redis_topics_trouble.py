@@ -23,7 +23,7 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.exceptions import RedisUnavailableError
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from tests.servers import engines
-from tests.servers.engines import ClusterEngine, Engine, SentinelEngine, Server, free_port
+from tests.servers.engines import ClusterEngine, Engine, SentinelEngine, Server, free_port, wait_for
 from tests.slow import SLOW
 
 KEPT = Retention(entries=1000, max_bytes=1_000_000, ttl=60.0)
@@ -303,7 +303,8 @@ def test_brokers_end_with_their_event_loop(engine: Engine, server: Server, backe
         asyncio.run(use())
 
     assert layer.health() == []
-    assert server.connections() == before
+    # The server hears of it when it next looks.
+    wait_for(lambda: server.connections() == before, "the end of the connections")
 
 
 def test_a_child_process_has_brokers_of_its_own(engine: Engine, server: Server) -> None:

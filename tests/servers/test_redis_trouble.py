@@ -25,7 +25,7 @@ from channels_redis._envelope import Kind
 from channels_redis.core import RedisChannelLayer
 from channels_redis.exceptions import RedisUnavailableError
 from channels_redis.pubsub import RedisPubSubChannelLayer
-from tests.servers.engines import Engine, Server, free_port
+from tests.servers.engines import Engine, Server, free_port, wait_for
 from tests.slow import SLOW
 
 BOTH = [RedisChannelLayer, RedisPubSubChannelLayer]
@@ -373,7 +373,8 @@ def test_sync_code_leaves_one_connection_for_all_its_calls(
     assert layer._layers == {}
     assert server.connections() - before == 1
     async_to_sync(layer.close_pools)()
-    assert server.connections() == before
+    # The server hears of it when it next looks.
+    wait_for(lambda: server.connections() == before, "the end of the connection")
 
 
 def test_a_forked_process_is_a_process_of_its_own(engine: Engine, server: Server) -> None:
@@ -397,7 +398,7 @@ def test_a_forked_process_is_a_process_of_its_own(engine: Engine, server: Server
     assert async_to_sync(read)() == "from the child"
     assert layer.client_prefix == name
     async_to_sync(layer.close_pools)()
-    assert server.connections() == 0
+    wait_for(lambda: server.connections() == 0, "the end of all connections")
 
 
 def test_sync_code_sends_although_the_consumers_loop_stands_still(engine: Engine) -> None:
