@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from channels import telemetry
 from channels.generic.websocket import AsyncWebsocketConsumer
@@ -95,9 +96,18 @@ def server(server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-def make_sync(engine: Engine) -> Make:
+def make_sync(engine: Engine) -> Iterator[Make]:
     """Return what makes layers for event loops that end by themselves."""
-    return lambda: RedisChannelLayer(engine.hosts)
+    layers: list[RedisChannelLayer] = []
+
+    def make() -> RedisChannelLayer:
+        layers.append(RedisChannelLayer(engine.hosts))
+        return layers[-1]
+
+    yield make
+    for layer in layers:
+        # What they had elsewhere, for callers without a loop of their own, is still there.
+        async_to_sync(layer.close_pools)()
 
 
 @pytest.mark.parametrize("backend", BOTH)
