@@ -115,7 +115,8 @@ def make_site(command: Any, application: App, options: Mapping[str, Any]) -> Sit
     from channels.devserver.site import LONGEST_SHUTDOWN, Site
 
     def interrupted() -> None:
-        # A request that blocks its thread can block the end of the event loop as well.
+        # A request that blocks its thread can block the end of the event loop as well. What the
+        # application does at the end of its lifespan has this time, too.
         _end_soon(command, 0, LONGEST_SHUTDOWN + LONGEST_END)
 
     return Site(application, options, command.log_action, interrupted=interrupted)
